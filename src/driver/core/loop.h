@@ -1,0 +1,74 @@
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <chrono>
+#include <exception>
+#include <type_traits>
+#include <utility>
+
+namespace core {
+
+namespace asio = boost::asio;
+
+/// A coroutine of the loop. Parameters are taken by value: a reference may be gone after the first suspension.
+template <class T = void>
+using Task = asio::awaitable<T>;
+
+/// The driver's one event loop, and the small pool beside it for work that blocks.
+class Loop {
+ public:
+  explicit Loop(std::size_t pool_threads = 5) : context_(1), pool_(pool_threads) {}
+
+  asio::io_context& context() { return context_; }
+
+  /// Starts a coroutine that nobody waits for. An exception out of it ends run().
+  void spawn(Task<void> task) {
+    asio::co_spawn(context_, std::move(task), [](std::exception_ptr error) {
+      if (error) std::rethrow_exception(error);
+    });
+  }
+
+  /// Runs `work` on the pool and goes on in the loop with what it returned or threw.
+  template <class F>
+  Task<std::invoke_result_t<F>> blocking(F work) {
+    co_return co_await asio::co_spawn(
+        pool_, [](F task) -> Task<std::invoke_result_t<F>> { co_return task(); }(std::move(work)), asio::use_awaitable);
+  }
+
+  /// Serves until stop().
+  void run() { context_.run(); }
+  void stop() { context_.stop(); }
+
+ private:
+  asio::io_context context_;
+  asio::thread_pool pool_;
+};
+
+/// Suspends the calling coroutine.
+inline Task<void> sleep(std::chrono::nanoseconds time) {
+  asio::steady_timer timer(co_await asio::this_coro::executor, time);
+  co_await timer.async_wait(asio::use_awaitable);
+}
+
+/// Something coroutines of one loop wait for: notify() wakes all that wait now.
+class Signal {
+ public:
+  explicit Signal(asio::io_context& context) : timer_(context, asio::steady_timer::time_point::max()) {}
+  void notify() { timer_.cancel(); }
+  Task<void> wait() {
+    boost::system::error_code woken;
+    co_await timer_.async_wait(asio::redirect_error(asio::use_awaitable, woken));
+  }
+
+ private:
+  asio::steady_timer timer_;
+};
+
+}  // namespace core

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "driver/domain/devices/address.h"
+
+namespace domain {
+
+using Mac = std::array<std::uint8_t, 6>;
+
+/// A network card on virtio-net with a tap behind it (libvirt formatdomain "Network interfaces").
+struct Interface {
+  enum class Type { bridge, ethernet };
+  enum class Backend { unset, qemu, vhost };  ///< driver@name
+  enum class Link { unset, up, down };
+
+  Type type = Type::bridge;
+  Mac mac{};
+  std::string bridge;  ///< source@bridge; empty for ethernet
+  std::string target;  ///< the tap's name; empty until started ("vnetN" then), at most 15 bytes
+  std::optional<bool> target_managed;  ///< target@managed of an ethernet interface
+  std::string model = "virtio";
+  Backend backend = Backend::unset;
+  std::optional<unsigned> queues;
+  std::optional<unsigned> rx_queue_size, tx_queue_size;
+  Link link = Link::unset;
+  std::optional<unsigned> mtu;  ///< bytes
+  DeviceInfo info;
+  friend bool operator==(const Interface&, const Interface&) = default;
+};
+
+}  // namespace domain

@@ -1,0 +1,20 @@
+#pragma once
+
+#include <optional>
+
+#include "driver/domain/devices/address.h"
+
+namespace domain {
+
+/// The memory balloon (libvirt formatdomain "Memory balloon device"). model none: written, and no device is made.
+struct Memballoon {
+  enum class Model { virtio, none };
+  Model model = Model::virtio;
+  std::optional<bool> autodeflate;
+  std::optional<bool> free_page_reporting;
+  std::optional<unsigned> stats_period;  ///< seconds
+  DeviceInfo info;
+  friend bool operator==(const Memballoon&, const Memballoon&) = default;
+};
+
+}  // namespace domain

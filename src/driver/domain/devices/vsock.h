@@ -1,0 +1,18 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "driver/domain/devices/address.h"
+
+namespace domain {
+
+/// A vhost-vsock device (libvirt formatdomain "Vsock").
+struct Vsock {
+  std::optional<bool> auto_cid;       ///< cid@auto
+  std::optional<std::uint32_t> cid;   ///< 3-4294967294; with auto: chosen at start
+  DeviceInfo info;
+  friend bool operator==(const Vsock&, const Vsock&) = default;
+};
+
+}  // namespace domain
