@@ -1,0 +1,61 @@
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "driver/domain/domain.h"
+
+namespace emulator {
+
+enum class Kind { stratovirt, qemu };
+
+/// Which emulator a domain's type asks for: kvm runs on a StratoVirt, qemu on QEMU's software emulation.
+Kind kind_of(domain::Type type);
+std::string_view to_string(Kind kind);  ///< "stratovirt", "qemu"
+
+/// The program when <emulator> names none, to be looked up on PATH: "stratovirt", "qemu-system-x86_64".
+std::string default_program(domain::Type type, domain::Arch arch);
+
+struct Version {
+  unsigned major = 0, minor = 0, micro = 0;
+  friend auto operator<=>(const Version&, const Version&) = default;
+  /// As libvirt's connection reports it: major * 1,000,000 + minor * 1,000 + micro.
+  unsigned long number() const { return major * 1'000'000UL + minor * 1'000UL + micro; }
+};
+std::string to_string(const Version& version);  ///< "2.5.0"
+
+/// What an emulator program can do, as it says itself. Filled by a probe: run probe_arguments(), then send every one of
+/// probe_queries() and give each reply to read_probe(). A set that was never filled forbids nothing.
+struct Capabilities {
+  Kind kind = Kind::stratovirt;
+  domain::Arch arch = domain::Arch::x86_64;
+  Version version;
+  std::string package;             ///< what a packager adds: "Debian 1:7.2+dfsg-7"
+  std::set<std::string> machines;  ///< names and their aliases; query-machines
+  std::set<std::string> options;   ///< "sandbox", "overcommit"; query-command-line-options
+  std::set<std::string> types;     ///< "virtio-rng-device", "vfio-pci"; qom-list-types
+  std::set<std::string> commands;  ///< query-commands
+  friend bool operator==(const Capabilities&, const Capabilities&) = default;
+
+  bool has_type(const std::string& type) const { return types.empty() || types.contains(type); }
+  bool has_command(const std::string& command) const { return commands.empty() || commands.contains(command); }
+};
+
+/// What is taken for granted of a program that was not asked: for domxml-to-native.
+Capabilities assumed(Kind kind, domain::Arch arch);
+
+/// The program's kind and version from what `-version` prints ("StratoVirt 2.5.0", "QEMU emulator version 7.2.22
+/// (Debian …)"). Throws Error: INTERNAL_ERROR when it is neither.
+Capabilities read_version(std::string_view text);
+
+/// Arguments that start the program without a machine, answering QMP at a socket it makes at `monitor_path`.
+std::vector<std::string> probe_arguments(Kind kind, const std::string& monitor_path);
+/// The queries of a probe; none takes arguments.
+std::vector<std::string> probe_queries(Kind kind);
+/// Takes one reply's "return" into `capabilities`. Throws Error: INTERNAL_ERROR when it has not the reply's shape.
+void read_probe(Capabilities& capabilities, std::string_view query, const nlohmann::json& reply);
+
+}  // namespace emulator
