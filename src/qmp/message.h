@@ -40,38 +40,49 @@ struct ErrorReply {
 /// {"event": …, "data": …, "timestamp": {"seconds", "microseconds"}}
 struct Event {
   std::string name;
-  Json data;  ///< an object, empty when the event has none
-  std::int64_t seconds = 0;
-  std::uint32_t microseconds = 0;
+  Json data;                                   ///< an object, empty when the event has none
+  std::int64_t seconds = 0, microseconds = 0;  ///< of the host's clock; -1: it could not be read
 };
 using Message = std::variant<Greeting, Reply, ErrorReply, Event>;
 
-/// One message from the text of one JSON object. Throws ProtocolError.
-Message parse(std::string_view text);
+/// The deepest nesting of objects and arrays that is read.
+inline constexpr unsigned max_depth = 64;
+
+/// The JSON object that `text` is, such as a client hands over for the monitor. Throws ProtocolError.
+Json parse_object(std::string_view text);
+
+/// Finds where an object of a stream ends, byte by byte, without reading its values.
+class Scanner {
+ public:
+  /// Whether `byte` ends the object. Throws ProtocolError where no object begins and below max_depth.
+  bool ends(char byte);
+  bool inside() const { return depth_ > 0; }
+
+ private:
+  unsigned depth_ = 0;
+  bool in_string_ = false, escaped_ = false;
+};
 
 /// Cuts messages out of a stream. Objects may be followed by any white space or by none; what is held never exceeds the
 /// limit.
 class Decoder {
  public:
-  static constexpr std::size_t max_message = std::size_t{16}
-                                             << 20;  ///< bytes; the largest reply of QEMU, its schema, is below 1 MiB
-  static constexpr unsigned max_depth = 64;          ///< JSON objects and arrays within each other
+  static constexpr std::size_t max_message = std::size_t{16} << 20;  ///< bytes; QEMU's largest reply is below 1 MiB
 
-  /// Takes bytes as they were read. Throws ProtocolError when they cannot begin or continue a message; nothing can be
-  /// read after that.
+  /// Takes bytes as they were read; next() is to be called until it has none left. Throws ProtocolError when more than
+  /// max_message would be held.
   void feed(std::string_view bytes);
 
-  /// The next whole message, if there is one. Throws ProtocolError.
+  /// The next whole message, if there is one. Throws ProtocolError, and nothing can be read after that.
   std::optional<Message> next();
 
-  std::size_t buffered() const { return buffer_.size() - begin_; }
+  std::size_t held() const { return buffer_.size() - begin_; }
 
  private:
   std::string buffer_;
   std::size_t begin_ = 0;    ///< where the message being read begins
   std::size_t scanned_ = 0;  ///< up to where its end was looked for
-  unsigned depth_ = 0;
-  bool in_string_ = false, escaped_ = false;
+  Scanner scanner_;
 };
 
 /// {"execute": COMMAND, "arguments": ARGUMENTS, "id": ID} and a newline, as ASCII. Arguments that are null are left

@@ -1,0 +1,150 @@
+#include "qmp/message.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace qmp {
+namespace {
+
+bool is_space(char byte) {
+  return byte == ' ' || byte == '\n' || byte == '\r' || byte == '\t';
+}
+
+const Json& member(const Json& object, const char* name, Json::value_t type) {
+  const auto found = object.find(name);
+  if (found == object.end()) throw ProtocolError(std::string("QMP message without '") + name + "'");
+  if (found->type() != type) throw ProtocolError(std::string("QMP message with a wrong type of '") + name + "'");
+  return *found;
+}
+
+std::string text(const Json& object, const char* name) {
+  return member(object, name, Json::value_t::string).get<std::string>();
+}
+
+unsigned number(const Json& object, const char* name) {
+  const auto value = member(object, name, Json::value_t::number_unsigned).get<std::uint64_t>();
+  if (value > 0xffff) throw ProtocolError(std::string("QMP message with '") + name + "' out of range");
+  return static_cast<unsigned>(value);
+}
+
+std::optional<std::uint64_t> id_of(const Json& object) {
+  if (!object.contains("id")) return std::nullopt;
+  return member(object, "id", Json::value_t::number_unsigned).get<std::uint64_t>();
+}
+
+Greeting greeting(const Json& object) {
+  const Json& version = member(member(object, "QMP", Json::value_t::object), "version", Json::value_t::object);
+  const Json& numbers = member(version, "qemu", Json::value_t::object);
+  return {number(numbers, "major"), number(numbers, "minor"), number(numbers, "micro"), text(version, "package")};
+}
+
+Reply reply(const Json& object) {
+  return {object.at("return"), id_of(object)};
+}
+
+ErrorReply error(const Json& object) {
+  const Json& body = member(object, "error", Json::value_t::object);
+  return {text(body, "class"), text(body, "desc"), id_of(object)};
+}
+
+Event event(const Json& object) {
+  Event result{text(object, "event"), Json::object(), 0, 0};
+  if (object.contains("data")) result.data = member(object, "data", Json::value_t::object);
+  if (object.contains("timestamp")) {
+    const Json& time = member(object, "timestamp", Json::value_t::object);
+    const auto whole = [&time](const char* name) {
+      const auto found = time.find(name);
+      if (found == time.end() || !found->is_number_integer()) throw ProtocolError("QMP event with a broken timestamp");
+      return found->get<std::int64_t>();
+    };
+    result.seconds = whole("seconds");
+    result.microseconds = whole("microseconds");
+  }
+  return result;
+}
+
+Message message(const Json& object) {
+  if (object.contains("return")) return reply(object);
+  if (object.contains("error")) return error(object);
+  if (object.contains("event")) return event(object);
+  if (object.contains("QMP")) return greeting(object);
+  throw ProtocolError("object that is no QMP message");
+}
+
+}  // namespace
+
+bool Scanner::ends(char byte) {
+  if (in_string_) {
+    if (escaped_) {
+      escaped_ = false;
+    } else if (byte == '\\') {
+      escaped_ = true;
+    } else if (byte == '"') {
+      in_string_ = false;
+    }
+    return false;
+  }
+  if (depth_ == 0 && byte != '{' && !is_space(byte)) throw ProtocolError("expected a JSON object");
+  switch (byte) {
+    case '"':
+      in_string_ = true;
+      return false;
+    case '{':
+    case '[':
+      if (++depth_ > max_depth) throw ProtocolError("JSON nested too deeply");
+      return false;
+    case '}':
+    case ']':
+      return --depth_ == 0;
+    default:
+      return false;
+  }
+}
+
+Json parse_object(std::string_view text) {
+  Scanner scanner;
+  const auto end = std::ranges::find_if(text, [&scanner](char byte) { return scanner.ends(byte); });
+  if (end == text.end()) throw ProtocolError("JSON object without an end");
+  if (!std::all_of(end + 1, text.end(), is_space)) throw ProtocolError("bytes after a JSON object");
+  try {
+    return Json::parse(text);
+  } catch (const Json::exception& error) {
+    throw ProtocolError(error.what());
+  }
+}
+
+void Decoder::feed(std::string_view bytes) {
+  if (bytes.size() > max_message - held()) throw ProtocolError("QMP message too long");
+  if (begin_ > 0) {
+    buffer_.erase(0, begin_);
+    scanned_ -= begin_;
+    begin_ = 0;
+  }
+  buffer_.append(bytes);
+}
+
+std::optional<Message> Decoder::next() {
+  while (scanned_ < buffer_.size()) {
+    const bool ended = scanner_.ends(buffer_[scanned_++]);
+    if (ended) {
+      const auto text = std::string_view(buffer_).substr(begin_, scanned_ - begin_);
+      begin_ = scanned_;
+      return message(parse_object(text));
+    }
+    if (!scanner_.inside()) begin_ = scanned_;  // space between objects is not kept
+  }
+  return std::nullopt;
+}
+
+std::string encode(std::string_view command, const Json& arguments, std::uint64_t id) {
+  Json object = {{"execute", command}};
+  if (!arguments.is_null()) object["arguments"] = arguments;
+  object["id"] = id;
+  try {
+    return object.dump(-1, ' ', true) + "\n";
+  } catch (const Json::exception& error) {
+    throw ProtocolError(error.what());
+  }
+}
+
+}  // namespace qmp
