@@ -1,0 +1,286 @@
+#include "driver/core/xml.h"
+
+#include <libxml/parser.h>
+#include <libxml/parserInternals.h>
+#include <libxml/tree.h>
+#include <libxml/xmlerror.h>
+
+#include <algorithm>
+
+#include "driver/core/error.h"
+
+namespace core {
+namespace {
+
+std::string_view view(const xmlChar* text) {
+  return text ? reinterpret_cast<const char*>(text) : std::string_view();
+}
+const xmlChar* xml(const char* text) {
+  return reinterpret_cast<const xmlChar*>(text);
+}
+
+/// What the parser's callbacks leave for the constructor: the first fatal error, or a refused <!DOCTYPE>.
+struct Complaint {
+  std::string message;
+  int line = 1;
+  std::string context;
+};
+
+/// The line the parser stands in, at most 80 bytes before the place, and a caret under the place.
+std::string context_of(const xmlParserInput* input) {
+  if (!input || !input->cur || !input->base) return "\n^";
+  constexpr std::ptrdiff_t width = 80;
+  const xmlChar* place = input->cur;
+  while (place > input->base && (*place == '\n' || *place == '\r')) --place;
+  const xmlChar* begin = place;
+  while (begin > input->base && place - begin < width && begin[-1] != '\n' && begin[-1] != '\r') --begin;
+  const xmlChar* end = place;
+  while (end < input->end && *end && *end != '\n' && *end != '\r' && end - begin < width) ++end;
+  const auto column = static_cast<std::size_t>(input->cur - begin);
+  return std::string(view(begin).substr(0, static_cast<std::size_t>(end - begin))) + "\n" + std::string(column, '-') +
+         "^";
+}
+
+void note_error(void* user, xmlErrorPtr error) {
+  auto* parser = static_cast<xmlParserCtxtPtr>(user);
+  auto* complaint = static_cast<Complaint*>(parser->_private);
+  if (!complaint->message.empty() || error->level != XML_ERR_FATAL) return;
+  complaint->message = error->message ? error->message : "not well-formed";
+  while (complaint->message.ends_with('\n')) complaint->message.pop_back();
+  complaint->line = error->line;
+  complaint->context = context_of(parser->input);
+}
+
+void refuse_doctype(void* user, const xmlChar*, const xmlChar*, const xmlChar*) {
+  auto* parser = static_cast<xmlParserCtxtPtr>(user);
+  auto* complaint = static_cast<Complaint*>(parser->_private);
+  if (complaint->message.empty()) {
+    complaint->message = "a document type declaration is not allowed";
+    complaint->line = parser->input ? parser->input->line : 1;
+    complaint->context = context_of(parser->input);
+  }
+  xmlStopParser(parser);
+}
+
+bool is_allowed(std::uint32_t c) {
+  return c == '\t' || c == '\n' || c == '\r' || (c >= 0x20 && c < 0xd800) || (c >= 0xe000 && c <= 0xfffd) ||
+         (c >= 0x10000 && c <= 0x10ffff);
+}
+
+/// The length of the character that XML can hold at the beginning of `text`, or 0.
+std::size_t character(std::string_view text) {
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+  const unsigned char first = byte(0);
+  const std::size_t length = first < 0x80   ? 1
+                             : first < 0xc2 ? 0
+                             : first < 0xe0 ? 2
+                             : first < 0xf0 ? 3
+                             : first < 0xf5 ? 4
+                                            : 0;
+  if (length == 0 || length > text.size()) return 0;
+  std::uint32_t value = length == 1 ? first : first & (0x7fu >> length);
+  for (std::size_t i = 1; i < length; ++i) {
+    if ((byte(i) & 0xc0) != 0x80) return 0;
+    value = value << 6 | (byte(i) & 0x3f);
+  }
+  const bool shortest = length < 3 || value >= (length == 3 ? 0x800u : 0x10000u);
+  return shortest && is_allowed(value) ? length : 0;
+}
+
+void escape(std::string& out, std::string_view text, bool in_attribute) {
+  while (!text.empty()) {
+    const std::size_t length = character(text);
+    switch (text[0]) {
+      case '<': out += "&lt;"; break;
+      case '>': out += "&gt;"; break;
+      case '&': out += "&amp;"; break;
+      case '"': out += "&quot;"; break;
+      case '\'': out += "&apos;"; break;
+      case '\r': out += "&#13;"; break;  // a parser turns a bare one into a line feed
+      case '\n':
+      case '\t':  // a parser turns a bare one in an attribute into a space
+        if (in_attribute) {
+          out += text[0] == '\n' ? "&#10;" : "&#9;";
+          break;
+        }
+        [[fallthrough]];
+      default: out += text.substr(0, length);
+    }
+    text.remove_prefix(std::max<std::size_t>(length, 1));
+  }
+}
+
+bool is_named(const xmlNode* node, std::string_view name) {
+  return node->type == XML_ELEMENT_NODE && !node->ns && view(node->name) == name;
+}
+
+}  // namespace
+
+std::string_view XmlNode::name() const {
+  return view(node_->name);
+}
+std::string_view XmlNode::namespace_uri() const {
+  return node_->ns ? view(node_->ns->href) : std::string_view();
+}
+int XmlNode::line() const {
+  return static_cast<int>(xmlGetLineNo(node_));
+}
+
+std::optional<std::string> XmlNode::attribute(const char* name) const {
+  const std::unique_ptr<xmlChar, void (*)(void*)> value(xmlGetNoNsProp(node_, xml(name)), xmlFree);
+  if (!value) return std::nullopt;
+  return std::string(view(value.get()));
+}
+
+std::vector<std::string_view> XmlNode::attributes() const {
+  std::vector<std::string_view> names;
+  for (const xmlAttr* attribute = node_->properties; attribute; attribute = attribute->next)
+    if (!attribute->ns) names.push_back(view(attribute->name));
+  return names;
+}
+
+std::optional<XmlNode> XmlNode::child(std::string_view name) const {
+  for (xmlNode* node = node_->children; node; node = node->next)
+    if (is_named(node, name)) return XmlNode(node);
+  return std::nullopt;
+}
+
+std::vector<XmlNode> XmlNode::children() const {
+  std::vector<XmlNode> found;
+  for (xmlNode* node = node_->children; node; node = node->next)
+    if (node->type == XML_ELEMENT_NODE) found.emplace_back(node);
+  return found;
+}
+
+std::vector<XmlNode> XmlNode::children(std::string_view name) const {
+  std::vector<XmlNode> found;
+  for (xmlNode* node = node_->children; node; node = node->next)
+    if (is_named(node, name)) found.emplace_back(node);
+  return found;
+}
+
+std::string XmlNode::text() const {
+  const std::unique_ptr<xmlChar, void (*)(void*)> content(xmlNodeGetContent(node_), xmlFree);
+  return std::string(view(content.get()));
+}
+
+std::string XmlNode::raw(int depth) const {
+  // The copy carries the declarations that stand above the element.
+  const std::unique_ptr<xmlNode, void (*)(xmlNode*)> copy(xmlDocCopyNode(node_, node_->doc, 1), xmlFreeNode);
+  const std::unique_ptr<xmlBuffer, void (*)(xmlBuffer*)> buffer(xmlBufferCreate(), xmlBufferFree);
+  if (!copy || !buffer || xmlNodeDump(buffer.get(), node_->doc, copy.get(), depth, 1) < 0)
+    throw Error(ErrorCode::no_memory, "", ErrorDomain::xml);
+  return std::string(view(xmlBufferContent(buffer.get())));
+}
+
+XmlDocument::XmlDocument(std::string_view text, std::string_view source) : document_(nullptr, xmlFreeDoc) {
+  static const bool ready = (xmlInitParser(), true);
+  (void)ready;
+  const auto refuse = [&](const Complaint& complaint) {
+    throw Error(ErrorCode::xml_detail,
+                std::string(source) + ":" + std::to_string(complaint.line) + ": " + complaint.message + "\n" +
+                    complaint.context,
+                ErrorDomain::xml);
+  };
+  if (text.size() > max_size) refuse({"longer than the " + std::to_string(max_size) + " bytes allowed", 1, "\n^"});
+
+  Complaint complaint;
+  const std::unique_ptr<xmlParserCtxt, void (*)(xmlParserCtxt*)> parser(xmlNewParserCtxt(), xmlFreeParserCtxt);
+  if (!parser) throw Error(ErrorCode::no_memory, "", ErrorDomain::xml);
+  parser->_private = &complaint;
+  parser->sax->serror = note_error;
+  parser->sax->internalSubset = refuse_doctype;
+  document_.reset(xmlCtxtReadMemory(parser.get(), text.data(), static_cast<int>(text.size()), nullptr, nullptr,
+                                    XML_PARSE_NONET | XML_PARSE_NOWARNING | XML_PARSE_NOBLANKS | XML_PARSE_BIG_LINES));
+  if (document_ && complaint.message.empty() && xmlDocGetRootElement(document_.get())) return;
+  if (complaint.message.empty()) complaint = {"failed to parse xml document", 1, "\n^"};
+  refuse(complaint);
+}
+
+XmlNode XmlDocument::root() const {
+  return XmlNode(xmlDocGetRootElement(document_.get()));
+}
+
+bool is_xml_text(std::string_view text) {
+  while (!text.empty()) {
+    const std::size_t length = character(text);
+    if (length == 0) return false;
+    text.remove_prefix(length);
+  }
+  return true;
+}
+
+/// Closes the start tag above and begins a line at the depth of the element to come.
+void XmlWriter::line() {
+  if (!open_.empty()) {
+    Open& parent = open_.back();
+    if (parent.tag_open) out_ += ">\n";
+    parent.tag_open = parent.bare = false;
+  }
+  out_.append(2 * (static_cast<std::size_t>(base_) + open_.size()), ' ');
+}
+
+XmlWriter& XmlWriter::start(std::string_view name) {
+  Open element{.name = std::string(name), .begin = out_.size()};
+  if (!open_.empty()) {
+    element.parent_tag_open = open_.back().tag_open;
+    element.parent_bare = open_.back().bare;
+  }
+  line();
+  open_.push_back(std::move(element));
+  out_ += '<';
+  out_ += name;
+  return *this;
+}
+
+XmlWriter& XmlWriter::attribute(std::string_view name, std::string_view value) {
+  open_.back().bare = false;
+  out_ += ' ';
+  out_ += name;
+  out_ += "='";
+  escape(out_, value, true);
+  out_ += '\'';
+  return *this;
+}
+
+XmlWriter& XmlWriter::text(std::string_view text) {
+  Open& element = open_.back();
+  if (element.tag_open) out_ += '>';
+  element.tag_open = element.bare = false;
+  element.inline_text = true;
+  escape(out_, text, false);
+  return *this;
+}
+
+XmlWriter& XmlWriter::end() {
+  const Open element = std::move(open_.back());
+  open_.pop_back();
+  if (element.tag_open) {
+    out_ += "/>\n";
+    return *this;
+  }
+  if (!element.inline_text) out_.append(2 * (static_cast<std::size_t>(base_) + open_.size()), ' ');
+  out_ += "</" + element.name + ">\n";
+  return *this;
+}
+
+XmlWriter& XmlWriter::end_unless_empty() {
+  if (!open_.back().bare) return end();
+  const Open element = std::move(open_.back());
+  open_.pop_back();
+  out_.resize(element.begin);
+  if (!open_.empty()) {
+    open_.back().tag_open = element.parent_tag_open;
+    open_.back().bare = element.parent_bare;
+  }
+  return *this;
+}
+
+XmlWriter& XmlWriter::raw(std::string_view xml_text) {
+  line();
+  out_ += xml_text;
+  out_ += '\n';
+  return *this;
+}
+
+}  // namespace core
