@@ -25,30 +25,39 @@ struct FileOwner {
 };
 
 /// The files given to the emulator's user while a domain runs (dynamic_ownership). They go back to whom they belonged
-/// to at the end of this object's life, the last taken first. A file that had the owner already is not recorded.
+/// to at the end of this object's life, the last first; one that meanwhile belongs to a third stays with that one.
 class Ownership {
  public:
   Ownership() = default;
+  /// Records the owners of those files that do not have this owner yet, and changes nothing: the caller makes before()
+  /// durable first, so that a daemon killed after give() can restore. Throws Error: SYSTEM_ERROR for a missing file.
+  static Ownership record(const std::vector<std::string>& paths, uid_t uid, gid_t gid);
   /// Takes over what an earlier daemon recorded.
-  explicit Ownership(std::vector<FileOwner> before) : before_(std::move(before)) {}
-  Ownership(Ownership&& other) noexcept : before_(other.release()) {}
+  static Ownership adopt(std::vector<FileOwner> before, uid_t uid, gid_t gid) {
+    return Ownership(std::move(before), uid, gid);
+  }
+
+  Ownership(Ownership&& other) noexcept : before_(std::move(other.before_)), uid_(other.uid_), gid_(other.gid_) {
+    other.before_.clear();
+  }
   Ownership& operator=(Ownership&& other) noexcept;
   ~Ownership() { restore(); }
 
-  /// The record of what give() would change, made durable by the caller before it calls it: a daemon killed in between
-  /// then restores. Empty when the owner is right already.
-  static std::vector<FileOwner> plan(const std::vector<std::string>& paths, uid_t uid, gid_t gid);
-  /// Throws Error: SYSTEM_ERROR "unable to set user and group to '64055:64055' on '/a'". What a file system cannot do
-  /// (read-only, or without owners) is left as it is.
-  void give(const std::string& path, uid_t uid, gid_t gid);
+  /// Gives the recorded files. Throws Error: SYSTEM_ERROR "unable to set user and group to '64055:64055' on '/a'". A
+  /// file system that is read-only or has no owners is left as it is, as libvirt does.
+  void give() const;
 
   const std::vector<FileOwner>& before() const { return before_; }
   /// Lets the files stay as they are; gives the record.
   std::vector<FileOwner> release() { return std::exchange(before_, {}); }
 
  private:
+  Ownership(std::vector<FileOwner> before, uid_t uid, gid_t gid) : before_(std::move(before)), uid_(uid), gid_(gid) {}
   void restore() noexcept;
+
   std::vector<FileOwner> before_;
+  uid_t uid_ = 0;
+  gid_t gid_ = 0;
 };
 
 /// How a domain uses an image.

@@ -1,0 +1,141 @@
+#include "base/file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <system_error>
+#include <utility>
+
+namespace base {
+namespace {
+
+std::string quoted(const char* verb, const std::string& path) {
+  return std::string(verb) + " '" + path + "'";
+}
+
+void sync(int fd, const std::string& path) {
+  if (::fsync(fd) < 0) throw_errno(errno, quoted("cannot sync", path));
+}
+
+}  // namespace
+
+void throw_errno(int errno_value, const std::string& what) {
+  throw std::system_error(errno_value, std::generic_category(), what);
+}
+
+UniqueFd open_file(const std::string& path, int flags, mode_t mode) {
+  UniqueFd fd(TEMP_FAILURE_RETRY(::open(path.c_str(), flags | O_CLOEXEC, mode)));
+  if (!fd) throw_errno(errno, quoted("cannot open", path));
+  return fd;
+}
+
+std::string read_all(int fd, std::size_t limit, const std::string& name) {
+  constexpr std::size_t chunk = 16384;
+  std::string bytes;
+  while (true) {
+    const std::size_t before = bytes.size();
+    const std::size_t room = std::min(std::max(chunk, before), limit - before);
+    // One byte beyond the limit tells a file that is too long from one that ends there.
+    bytes.resize(before + room + 1);
+    const ssize_t n = TEMP_FAILURE_RETRY(::read(fd, bytes.data() + before, room + 1));
+    if (n < 0) throw_errno(errno, quoted("cannot read", name));
+    bytes.resize(before + static_cast<std::size_t>(n));
+    if (n == 0) return bytes;
+    if (bytes.size() > limit) throw_errno(EFBIG, quoted("cannot read", name));
+  }
+}
+
+std::string read_file(const std::string& path, std::size_t limit) {
+  return read_all(open_file(path, O_RDONLY).get(), limit, path);
+}
+
+std::optional<std::string> read_file_if_exists(const std::string& path, std::size_t limit) try {
+  return read_file(path, limit);
+} catch (const std::system_error& error) {
+  if (error.code() == std::errc::no_such_file_or_directory) return std::nullopt;
+  throw;
+}
+
+void write_all(int fd, std::string_view bytes, const std::string& name) {
+  while (!bytes.empty()) {
+    const ssize_t n = TEMP_FAILURE_RETRY(::write(fd, bytes.data(), bytes.size()));
+    if (n < 0) throw_errno(errno, quoted("cannot write", name));
+    bytes.remove_prefix(static_cast<std::size_t>(n));
+  }
+}
+
+TemporaryFile::TemporaryFile(const std::string& folder, mode_t mode) : path_(folder + "/.new-XXXXXX") {
+  fd_.reset(::mkostemp(path_.data(), O_CLOEXEC));
+  if (!fd_) throw_errno(errno, quoted("cannot create a file in", folder));
+  if (::fchmod(fd_.get(), mode) < 0) {
+    const int why = errno;
+    ::unlink(path_.c_str());
+    throw_errno(why, quoted("cannot set the mode of", path_));
+  }
+}
+
+TemporaryFile::TemporaryFile(TemporaryFile&& other) noexcept
+    : path_(std::exchange(other.path_, {})), fd_(std::move(other.fd_)) {}
+
+TemporaryFile::~TemporaryFile() {
+  if (!path_.empty()) ::unlink(path_.c_str());
+}
+
+void TemporaryFile::commit(const std::string& target, bool replace) {
+  sync(fd_.get(), path_);
+  if (::renameat2(AT_FDCWD, path_.c_str(), AT_FDCWD, target.c_str(), replace ? 0 : RENAME_NOREPLACE) < 0)
+    throw_errno(errno, quoted("cannot write", target));
+  path_.clear();
+  sync_folder(folder_of(target));
+}
+
+void replace_file(const std::string& path, std::string_view bytes, mode_t mode) {
+  TemporaryFile file(folder_of(path), mode);
+  write_all(file.fd(), bytes, file.path());
+  file.commit(path);
+}
+
+bool remove_file(const std::string& path) {
+  if (::unlink(path.c_str()) < 0) {
+    if (errno == ENOENT) return false;
+    throw_errno(errno, quoted("cannot remove", path));
+  }
+  sync_folder(folder_of(path));
+  return true;
+}
+
+void sync_folder(const std::string& folder) {
+  sync(open_file(folder, O_RDONLY | O_DIRECTORY).get(), folder);
+}
+
+void make_folders(const std::string& path, mode_t mode) {
+  struct stat status{};
+  if (::stat(path.c_str(), &status) == 0) {
+    if (!S_ISDIR(status.st_mode)) throw_errno(ENOTDIR, quoted("cannot make the folder", path));
+    return;
+  }
+  if (errno != ENOENT) throw_errno(errno, quoted("cannot make the folder", path));
+  if (const std::string above = folder_of(path); above != path) make_folders(above, mode);
+  if (::mkdir(path.c_str(), mode) < 0) {
+    const int why = errno;
+    const bool there = ::stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
+    if (why == EEXIST && there) return;  // another was faster
+    throw_errno(why, quoted("cannot make the folder", path));
+  }
+  if (::chmod(path.c_str(), mode) < 0) throw_errno(errno, quoted("cannot set the mode of", path));
+}
+
+std::string folder_of(const std::string& path) {
+  std::size_t end = path.find_last_not_of('/');  // "/a/b/" is "/a/b"
+  if (end == std::string::npos) return path.empty() ? "." : "/";
+  end = path.rfind('/', end);
+  if (end == std::string::npos) return ".";
+  end = path.find_last_not_of('/', end);
+  return end == std::string::npos ? "/" : path.substr(0, end + 1);
+}
+
+}  // namespace base

@@ -1,0 +1,137 @@
+#include "base/file.h"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <filesystem>
+#include <system_error>
+
+namespace base {
+namespace {
+
+class FileTest : public testing::Test {
+ protected:
+  FileTest() {
+    std::string name = testing::TempDir() + "/file_test-XXXXXX";
+    folder_ = ::mkdtemp(name.data());
+  }
+  ~FileTest() override { std::filesystem::remove_all(folder_); }
+
+  mode_t mode(const std::string& path) const {
+    struct stat status{};
+    EXPECT_EQ(::stat(path.c_str(), &status), 0);
+    return status.st_mode & 07777;
+  }
+  std::size_t entries() const {
+    return static_cast<std::size_t>(std::distance(std::filesystem::directory_iterator(folder_), {}));
+  }
+
+  std::string folder_;
+};
+
+int errno_of(const std::function<void()>& act) {
+  try {
+    act();
+  } catch (const std::system_error& error) {
+    return error.code().value();
+  }
+  return 0;
+}
+
+TEST_F(FileTest, ReplaceGivesContentAndModeAndLeavesNothingElse) {
+  const std::string path = folder_ + "/a";
+  replace_file(path, "one", 0640);
+  EXPECT_EQ(read_file(path, 3), "one");
+  EXPECT_EQ(mode(path), 0640u);
+  replace_file(path, std::string(100000, 'x'), 0600);
+  EXPECT_EQ(read_file(path, 100000), std::string(100000, 'x'));
+  EXPECT_EQ(mode(path), 0600u);
+  EXPECT_EQ(entries(), 1u);
+}
+
+TEST_F(FileTest, ReplaceThatFailsKeepsTheOldFileAndNoTemporary) {
+  const std::string path = folder_ + "/a";
+  std::filesystem::create_directory(path);
+  EXPECT_EQ(errno_of([&] { replace_file(path, "one", 0600); }), EISDIR);
+  EXPECT_TRUE(std::filesystem::is_directory(path));
+  EXPECT_EQ(entries(), 1u);
+  EXPECT_EQ(errno_of([&] { replace_file(folder_ + "/missing/a", "one", 0600); }), ENOENT);
+}
+
+TEST_F(FileTest, ReadIsBounded) {
+  const std::string path = folder_ + "/a";
+  for (const std::size_t size : {0u, 1u, 16384u, 16385u, 50000u}) {
+    replace_file(path, std::string(size, 'y'), 0600);
+    EXPECT_EQ(read_file(path, size).size(), size);
+    EXPECT_EQ(read_file(path, 1 << 20).size(), size);
+    if (size > 0) {
+      EXPECT_EQ(errno_of([&] { read_file(path, size - 1); }), EFBIG) << size;
+    }
+  }
+  EXPECT_GT(read_file("/proc/self/status", 1 << 20).size(), 100u);  // tells no size beforehand
+  EXPECT_EQ(errno_of([] { read_file("/dev/zero", 100); }), EFBIG);
+  EXPECT_EQ(errno_of([&] { read_file(folder_, 100); }), EISDIR);
+}
+
+TEST_F(FileTest, AMissingFileIsNothingOrAnErrorThatNamesIt) {
+  const std::string path = folder_ + "/missing";
+  EXPECT_EQ(read_file_if_exists(path, 10), std::nullopt);
+  try {
+    read_file(path, 10);
+    FAIL();
+  } catch (const std::system_error& error) {
+    EXPECT_EQ(std::string(error.what()), "cannot open '" + path + "': No such file or directory");
+  }
+  EXPECT_FALSE(remove_file(path));
+  replace_file(path, "", 0600);
+  EXPECT_EQ(read_file_if_exists(path, 10), "");
+  EXPECT_TRUE(remove_file(path));
+  EXPECT_EQ(entries(), 0u);
+}
+
+TEST_F(FileTest, ATemporaryIsGoneUnlessCommitted) {
+  {
+    TemporaryFile file(folder_, 0600);
+    TemporaryFile moved(std::move(file));
+    write_all(moved.fd(), "x", moved.path());
+    EXPECT_EQ(entries(), 1u);
+  }
+  EXPECT_EQ(entries(), 0u);
+  TemporaryFile first(folder_, 0644);
+  first.commit(folder_ + "/a", false);
+  TemporaryFile second(folder_, 0644);
+  EXPECT_EQ(errno_of([&] { second.commit(folder_ + "/a", false); }), EEXIST);
+}
+
+TEST_F(FileTest, MakesFoldersWithTheModeWhateverTheUmask) {
+  const mode_t before = ::umask(0077);
+  make_folders(folder_ + "/a/b/c", 0711);
+  ::umask(before);
+  EXPECT_EQ(mode(folder_ + "/a"), 0711u);
+  EXPECT_EQ(mode(folder_ + "/a/b/c"), 0711u);
+  make_folders(folder_ + "/a/b", 0700);
+  EXPECT_EQ(mode(folder_ + "/a/b"), 0711u);
+  replace_file(folder_ + "/file", "", 0600);
+  EXPECT_EQ(errno_of([&] { make_folders(folder_ + "/file", 0700); }), ENOTDIR);
+  EXPECT_EQ(errno_of([&] { make_folders(folder_ + "/file/below", 0700); }), ENOTDIR);
+}
+
+TEST_F(FileTest, ALinkThatLeadsNowhereIsNoFolder) {
+  std::filesystem::create_symlink("nowhere", folder_ + "/link");
+  EXPECT_NE(errno_of([&] { make_folders(folder_ + "/link", 0700); }), 0);
+}
+
+TEST(FolderOf, IsTheFolderAPathIsIn) {
+  EXPECT_EQ(folder_of("/a/b"), "/a");
+  EXPECT_EQ(folder_of("/a/b/"), "/a");
+  EXPECT_EQ(folder_of("/a//b"), "/a");
+  EXPECT_EQ(folder_of("/b"), "/");
+  EXPECT_EQ(folder_of("b"), ".");
+  EXPECT_EQ(folder_of("/"), "/");
+  EXPECT_EQ(folder_of(""), ".");
+}
+
+}  // namespace
+}  // namespace base
