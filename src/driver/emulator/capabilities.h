@@ -40,6 +40,7 @@ struct Capabilities {
   std::set<std::string> commands;  ///< query-commands
   friend bool operator==(const Capabilities&, const Capabilities&) = default;
 
+  bool has_option(const std::string& option) const { return options.empty() || options.contains(option); }
   bool has_type(const std::string& type) const { return types.empty() || types.contains(type); }
   bool has_command(const std::string& command) const { return commands.empty() || commands.contains(command); }
 };
@@ -53,8 +54,8 @@ Capabilities read_version(std::string_view text);
 
 /// Arguments that start the program without a machine, answering QMP at a socket it makes at `monitor_path`.
 std::vector<std::string> probe_arguments(Kind kind, const std::string& monitor_path);
-/// The queries of a probe; none takes arguments.
-std::vector<std::string> probe_queries(Kind kind);
+/// The queries of a probe, answered by both emulators; none takes arguments.
+std::vector<std::string> probe_queries();
 /// Takes one reply's "return" into `capabilities`. Throws Error: INTERNAL_ERROR when it has not the reply's shape.
 void read_probe(Capabilities& capabilities, std::string_view query, const nlohmann::json& reply);
 

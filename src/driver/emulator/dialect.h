@@ -34,7 +34,7 @@ Request stop();
 Request cont();
 Request quit();
 Request system_reset();
-/// The ACPI power button. Throws Error: OPERATION_UNSUPPORTED where the program has none.
+/// The ACPI power button. Throws Error: OPERATION_UNSUPPORTED where the program has no such command.
 Request system_powerdown(const Capabilities& capabilities);
 
 Request query_status();
@@ -123,7 +123,7 @@ std::vector<Attachment> attach(const domain::Domain& domain, const domain::Devic
 /// Asks the guest to give a device up; DEVICE_DELETED tells when it has.
 Request detach(const domain::Device& device);
 /// What is left to remove once the device is gone.
-std::vector<Request> after_detach(const domain::Device& device, const Capabilities& capabilities);
+std::vector<Request> after_detach(const domain::Device& device);
 
 // --- events
 // -----------------------------------------------------------------------------------------------------------
@@ -154,7 +154,7 @@ struct Event {
   bool guest = false;  ///< shutdown, reset: the guest asked for it
   std::string
       reason;  ///< shutdown, reset: "guest-shutdown", "guest-reset", "host-qmp-quit" …; block_io_error: the error
-  std::string device;            ///< device_deleted, block_io_error: alias
+  std::string device;            ///< device_deleted: alias; block_io_error: drive_id()
   std::uint64_t actual_kib = 0;  ///< balloon_change
 };
 Event read_event(std::string_view name, const Json& data);

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -19,7 +20,7 @@ struct Hex {
 struct Flag {
   friend bool operator==(const Flag&, const Flag&) = default;
 };
-/// bool is on|off. A list becomes an array in JSON and "a:b" on a command line.
+/// bool is on|off on a command line.
 using Value = std::variant<Flag, bool, std::uint64_t, Hex, std::string>;
 
 struct Property {

@@ -1,0 +1,38 @@
+#include <algorithm>
+
+#include "driver/emulator/command.h"
+
+namespace emulator {
+
+Resources placeholders(const domain::Domain& domain) {
+  // What libvirt calls a domain that does not run: "domain--1-NAME", the name cut to twenty characters.
+  std::size_t length = std::min<std::size_t>(domain.name.size(), 20);
+  const auto inside_character = [&] { return length < domain.name.size() && (domain.name[length] & 0xc0) == 0x80; };
+  while (inside_character()) --length;
+  const std::string name = "domain--1-" + domain.name.substr(0, length);
+  Resources resources;
+  resources.monitor_path = "/run/libvirt/stratovirt/" + name + "/monitor.sock";
+  resources.memory_dir = "/dev/hugepages/libvirt/stratovirt/" + name;
+  const auto path_of = [&](const domain::CharacterSource& source, const std::string& alias) {
+    if (source.type == domain::CharacterSource::Type::unix_socket && source.path.empty()) {
+      resources.character_paths[alias] = "/run/libvirt/stratovirt/" + name + "/" + alias + ".sock";
+    }
+  };
+  for (const auto& serial : domain.serials) path_of(serial.source, serial.info.alias);
+  for (const auto& console : domain.consoles) path_of(console.source, console.info.alias);
+  return resources;
+}
+
+std::string to_native(const domain::Domain& domain) {
+  constexpr unsigned first_free_cid = 3;
+  domain::Domain copy = domain;
+  domain::assign_aliases(copy);
+  for (std::size_t i = 0; i < copy.interfaces.size(); ++i) {
+    auto& target = copy.interfaces[i].target;
+    if (target.empty()) target = "vnet" + std::to_string(i);
+  }
+  if (copy.vsock && !copy.vsock->cid) copy.vsock->cid = first_free_cid;
+  return to_shell(command_line(copy, placeholders(copy), assumed(kind_of(copy.type), copy.os.arch)));
+}
+
+}  // namespace emulator
