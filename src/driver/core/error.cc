@@ -19,6 +19,9 @@ const char* phrase(ErrorCode code) {
     case ErrorCode::invalid_arg: return "invalid argument";
     case ErrorCode::operation_failed: return "operation failed";
     case ErrorCode::os_type: return "unknown OS type";
+    case ErrorCode::no_source: return "missing source information for device";
+    case ErrorCode::no_target: return "missing target information for device";
+    case ErrorCode::no_name: return "missing name information";
     case ErrorCode::xml_error: return "XML error";
     case ErrorCode::dom_exist: return "this domain exists already";
     case ErrorCode::operation_denied: return "operation forbidden";

@@ -17,6 +17,9 @@ enum class ErrorCode : int {
   invalid_arg = 8,
   operation_failed = 9,
   os_type = 16,
+  no_source = 19,
+  no_target = 20,
+  no_name = 21,
   xml_error = 27,
   dom_exist = 28,
   operation_denied = 29,
@@ -55,7 +58,24 @@ enum class ErrorCode : int {
 };
 
 /// libvirt's virErrorDomain: the part of the system that speaks (libvirt/virterror.h).
-enum class ErrorDomain : int { none = 0, rpc = 7, xml = 8, conf = 9, qemu = 10, domain = 20, streams = 38, auth = 45 };
+enum class ErrorDomain : int {
+  none = 0,
+  rpc = 7,
+  xml = 8,
+  conf = 9,
+  qemu = 10,
+  storage = 18,
+  network = 19,
+  domain = 20,
+  nodedev = 22,
+  interface = 26,
+  secret = 30,
+  nwfilter = 33,
+  domain_snapshot = 35,
+  streams = 38,
+  auth = 46,
+  domain_checkpoint = 69,
+};
 
 /// What goes back to a client: libvirt's code, and a message a user can act on. Thrown where the fault is seen, caught
 /// once, where a reply is made. `what()` is the detail with libvirt's own phrase for the code before it, as

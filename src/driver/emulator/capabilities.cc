@@ -35,6 +35,7 @@ std::set<std::string> names(std::string_view query, const json& list, const char
   if (!list.is_array()) throw broken();
   std::set<std::string> result;
   for (const json& item : list) {
+    if (!item.is_object()) throw broken();
     const auto found = item.find(name);
     if (found == item.end()) continue;
     if (!found->is_string()) throw broken();

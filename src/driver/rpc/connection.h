@@ -122,6 +122,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     Running(Running&&) = default;
     Running& operator=(Running&&) = delete;
     ~Running();
+    Connection& connection() { return *connection_; }
 
    private:
     std::shared_ptr<Connection> connection_;

@@ -39,4 +39,10 @@ struct Serial {
   friend bool operator==(const Serial&, const Serial&) = default;
 };
 
+/// Reads and checks the element by itself. `live` keeps what only a running domain has. The port is `next_port` when none is written.
+Console parse_console(const core::XmlNode& node, bool live, unsigned next_port = 0);
+Serial parse_serial(const core::XmlNode& node, bool live, unsigned next_port = 0);
+void format(core::XmlWriter& writer, const Console& console, bool live);
+void format(core::XmlWriter& writer, const Serial& serial, bool live);
+
 }  // namespace domain

@@ -22,4 +22,8 @@ struct Controller {
   friend bool operator==(const Controller&, const Controller&) = default;
 };
 
+/// Reads and checks the element by itself. `live` keeps what only a running domain has.
+Controller parse_controller(const core::XmlNode& node, bool live);
+void format(core::XmlWriter& writer, const Controller& controller, bool live);
+
 }  // namespace domain

@@ -47,4 +47,8 @@ struct Disk {
   friend bool operator==(const Disk&, const Disk&) = default;
 };
 
+/// Reads and checks the element by itself. `live` keeps what only a running domain has.
+Disk parse_disk(const core::XmlNode& node, bool live);
+void format(core::XmlWriter& writer, const Disk& disk, bool live);
+
 }  // namespace domain

@@ -15,4 +15,8 @@ struct Hostdev {
   friend bool operator==(const Hostdev&, const Hostdev&) = default;
 };
 
+/// Reads and checks the element by itself. `live` keeps what only a running domain has.
+Hostdev parse_hostdev(const core::XmlNode& node, bool live);
+void format(core::XmlWriter& writer, const Hostdev& hostdev, bool live);
+
 }  // namespace domain

@@ -32,4 +32,10 @@ struct Interface {
   friend bool operator==(const Interface&, const Interface&) = default;
 };
 
+/// Reads and checks the element by itself. `live` keeps what only a running domain has.
+Interface parse_interface(const core::XmlNode& node, bool live);
+void format(core::XmlWriter& writer, const Interface& interface, bool live);
+
+std::string to_string(const Mac& mac);
+
 }  // namespace domain

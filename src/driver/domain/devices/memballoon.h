@@ -17,4 +17,8 @@ struct Memballoon {
   friend bool operator==(const Memballoon&, const Memballoon&) = default;
 };
 
+/// Reads and checks the element by itself. `live` keeps what only a running domain has.
+Memballoon parse_memballoon(const core::XmlNode& node, bool live);
+void format(core::XmlWriter& writer, const Memballoon& memballoon, bool live);
+
 }  // namespace domain

@@ -17,4 +17,8 @@ struct Rng {
   friend bool operator==(const Rng&, const Rng&) = default;
 };
 
+/// Reads and checks the element by itself. `live` keeps what only a running domain has.
+Rng parse_rng(const core::XmlNode& node, bool live);
+void format(core::XmlWriter& writer, const Rng& rng, bool live);
+
 }  // namespace domain

@@ -15,4 +15,8 @@ struct Vsock {
   friend bool operator==(const Vsock&, const Vsock&) = default;
 };
 
+/// Reads and checks the element by itself. `live` keeps what only a running domain has.
+Vsock parse_vsock(const core::XmlNode& node, bool live);
+void format(core::XmlWriter& writer, const Vsock& vsock, bool live);
+
 }  // namespace domain

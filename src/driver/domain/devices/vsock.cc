@@ -1,0 +1,36 @@
+#include "driver/domain/devices/vsock.h"
+
+#include "driver/domain/element.h"
+
+namespace domain {
+namespace {
+
+constexpr std::uint64_t least_cid = 3, most_cid = 4294967294;  // below are the host's own, above is "any"
+
+}  // namespace
+
+Vsock parse_vsock(const core::XmlNode& node, bool live) {
+  Vsock vsock;
+  read_word(node, "model", "virtio", "virtio-transitional virtio-non-transitional");
+  if (const auto cid = node.child("cid")) {
+    vsock.auto_cid = read_yes_no(*cid, "auto");
+    if (const auto address = read_number(*cid, "address")) {
+      if (*address < least_cid || *address > most_cid)
+        refuse_value(*cid, "address", std::to_string(*address), "3 to 4294967294", core::ErrorCode::config_unsupported);
+      vsock.cid = static_cast<std::uint32_t>(*address);
+    }
+    if (vsock.auto_cid == false && !vsock.cid) refuse_lack(*cid, "attribute 'address' beside auto='no'");
+  }
+  if (!vsock.auto_cid && !vsock.cid) vsock.auto_cid = true;
+  vsock.info = parse_info(node, AliasRule::user_only, live);
+  return vsock;
+}
+
+void format(core::XmlWriter& writer, const Vsock& vsock, bool live) {
+  writer.start("vsock").attribute("model", "virtio");
+  writer.start("cid").attribute("auto", yes_no(vsock.auto_cid)).attribute("address", vsock.cid).end_unless_empty();
+  format_info(writer, vsock.info, AliasRule::user_only, live);
+  writer.end();
+}
+
+}  // namespace domain

@@ -1,0 +1,217 @@
+#include "driver/host/spawn.h"
+
+#include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cstdlib>
+
+#include "driver/core/error.h"
+
+namespace host {
+namespace {
+
+using core::Error;
+using core::ErrorCode;
+
+enum class Step { descriptors, limits, identity, folder, execute };
+
+struct Failure {
+  Step step;
+  int errno_value;
+};
+
+std::string describe(Step step, const SpawnConfig& config) {
+  switch (step) {
+    case Step::descriptors: return "cannot hand descriptors to '" + config.program + "'";
+    case Step::limits: return "cannot set the resource limits of '" + config.program + "'";
+    case Step::identity:
+      return "cannot run '" + config.program + "' as user " + std::to_string(config.identity->uid) + " and group " +
+             std::to_string(config.identity->gid);
+    case Step::folder: return "cannot change to the folder '" + config.folder + "'";
+    case Step::execute: break;
+  }
+  return "cannot execute '" + config.program + "'";
+}
+
+std::vector<char*> pointers(const std::vector<std::string>& texts, const std::string* first = nullptr) {
+  std::vector<char*> pointers;
+  if (first != nullptr) pointers.push_back(const_cast<char*>(first->c_str()));
+  for (const std::string& text : texts) pointers.push_back(const_cast<char*>(text.c_str()));
+  pointers.push_back(nullptr);
+  return pointers;
+}
+
+/// A copy above the standard three, so that placing those overwrites no other.
+base::UniqueFd above_standard(int fd) {
+  base::UniqueFd copy(::fcntl(fd, F_DUPFD_CLOEXEC, 3));
+  if (!copy) throw Error::system(errno, "cannot duplicate a descriptor");
+  return copy;
+}
+
+/// Everything the child needs, made before it exists: a child of a process with threads may allocate nothing.
+struct Plan {
+  const SpawnConfig& config;
+  std::vector<char*> argv, envp;
+  base::UniqueFd input, output, report;
+};
+
+/// Runs in the child, by system calls only. Identities change by the bare calls: libc's would wait for the threads that
+/// are in the parent alone.
+[[noreturn]] void run_child(const Plan& plan) {
+  const SpawnConfig& config = plan.config;
+  const auto fail = [&](Step step) {
+    const Failure failure{step, errno};
+    static_cast<void>(!::write(plan.report.get(), &failure, sizeof failure));
+    ::_exit(127);
+  };
+
+  ::setsid();
+  ::umask(config.umask);
+  struct sigaction standard{};
+  standard.sa_handler = SIG_DFL;
+  for (int number = 1; number < NSIG; ++number) ::sigaction(number, &standard, nullptr);
+  for (const int group : config.cgroup) static_cast<void>(!::write(group, "0", 1));  // accounting alone: may fail
+
+  if (::dup2(plan.input.get(), 0) < 0 || ::dup2(plan.output.get(), 1) < 0 || ::dup2(plan.output.get(), 2) < 0 ||
+      ::close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
+    fail(Step::descriptors);
+  for (const int fd : config.keep)
+    if (::fcntl(fd, F_SETFD, 0) < 0) fail(Step::descriptors);
+
+  for (const auto& [resource, limit] : config.limits) {
+    const rlimit both{limit, limit};
+    if (::setrlimit(static_cast<__rlimit_resource>(resource), &both) < 0) fail(Step::limits);
+  }
+  if (config.identity) {
+    const Identity& who = *config.identity;
+    if (::syscall(SYS_setgroups, who.groups.size(), who.groups.data()) < 0 ||
+        ::syscall(SYS_setresgid, who.gid, who.gid, who.gid) < 0 ||
+        ::syscall(SYS_setresuid, who.uid, who.uid, who.uid) < 0)
+      fail(Step::identity);
+  }
+  if (::chdir(config.folder.c_str()) < 0) fail(Step::folder);
+
+  sigset_t none;
+  ::sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  ::execve(config.program.c_str(), plan.argv.data(), plan.envp.data());
+  fail(Step::execute);
+  ::_exit(127);
+}
+
+template <class Id, class Entry, class Lookup>
+Id resolve(const std::string& text, const char* what, Lookup lookup, Id Entry::* id) {
+  const bool number_only = text.starts_with('+');
+  if (!number_only) {
+    Entry entry{};
+    Entry* found = nullptr;
+    std::vector<char> buffer(16384);
+    if (lookup(text.c_str(), &entry, buffer.data(), buffer.size(), &found) == 0 && found != nullptr) return entry.*id;
+  }
+  Id value = 0;
+  const char* const end = text.data() + text.size();
+  const auto result = std::from_chars(text.data() + (number_only ? 1 : 0), end, value);
+  // The highest number is what the system calls read as "leave it".
+  if (result.ec != std::errc{} || result.ptr != end || value == static_cast<Id>(-1))
+    throw Error(ErrorCode::invalid_arg, std::string("Failed to parse ") + what + " '" + text + "'");
+  return value;
+}
+
+}  // namespace
+
+Child spawn(const SpawnConfig& config) {
+  for (const int fd : config.keep)
+    if (fd < 3) throw Error(ErrorCode::internal_error, "descriptor " + std::to_string(fd) + " cannot be handed over");
+  const base::UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  if (!null) throw Error::system(errno, "cannot open '/dev/null'");
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) < 0) throw Error::system(errno, "cannot make a pipe");
+  const base::UniqueFd report(ends[0]);
+  base::UniqueFd report_end(ends[1]);
+  Plan plan{config,
+            pointers(config.arguments, &config.program),
+            pointers(config.environment),
+            above_standard(null.get()),
+            above_standard(config.output < 0 ? null.get() : config.output),
+            above_standard(report_end.get())};
+  report_end.reset();
+
+  // No handler of ours may run in the child.
+  sigset_t all, before;
+  ::sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &before);
+  int pidfd = -1;
+  const auto pid = static_cast<pid_t>(::syscall(SYS_clone, CLONE_PIDFD | SIGCHLD, nullptr, &pidfd, nullptr, nullptr));
+  if (pid == 0) run_child(plan);
+  const int why = errno;
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (pid < 0) throw Error::system(why, "cannot fork child process");
+  Child child{pid, base::UniqueFd(pidfd)};
+  plan.report.reset();
+
+  Failure failure{};
+  const ssize_t n = TEMP_FAILURE_RETRY(::read(report.get(), &failure, sizeof failure));
+  if (n == 0) return child;  // closed by the exec
+  reap(child);
+  throw Error::system(failure.errno_value, describe(failure.step, config));
+}
+
+std::optional<int> reap(const Child& child) {
+  int status = 0;
+  if (TEMP_FAILURE_RETRY(::waitpid(child.pid, &status, 0)) < 0) return std::nullopt;
+  return status;
+}
+
+std::optional<std::string> find_program(const std::string& name) {
+  const auto is_program = [](const std::string& path) {
+    struct stat status{};
+    return ::stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode) && ::access(path.c_str(), X_OK) == 0;
+  };
+  if (name.find('/') != name.npos) return is_program(name) ? std::optional(name) : std::nullopt;
+  const char* variable = std::getenv("PATH");
+  std::string_view folders = variable != nullptr ? variable : "/usr/local/bin:/usr/bin:/bin";
+  while (!name.empty() && !folders.empty()) {
+    const std::string_view folder = folders.substr(0, folders.find(':'));
+    folders.remove_prefix(std::min(folder.size() + 1, folders.size()));
+    const std::string path = std::string(folder) + "/" + name;
+    if (folder.starts_with('/') && is_program(path)) return path;
+  }
+  return std::nullopt;
+}
+
+uid_t user_id(const std::string& text) {
+  return resolve<uid_t, passwd>(text, "user", ::getpwnam_r, &passwd::pw_uid);
+}
+
+gid_t group_id(const std::string& text) {
+  return resolve<gid_t, group>(text, "group", ::getgrnam_r, &group::gr_gid);
+}
+
+Identity identity_of(uid_t uid, gid_t gid, const std::vector<gid_t>& extra) {
+  Identity identity{uid, gid, {gid}};
+  passwd entry{};
+  passwd* found = nullptr;
+  std::vector<char> buffer(16384);
+  if (::getpwuid_r(uid, &entry, buffer.data(), buffer.size(), &found) == 0 && found != nullptr) {
+    int count = 65536;  // the kernel's NGROUPS_MAX
+    identity.groups.resize(static_cast<std::size_t>(count));
+    if (::getgrouplist(entry.pw_name, gid, identity.groups.data(), &count) < 0) count = 65536;
+    identity.groups.resize(static_cast<std::size_t>(count));
+  }
+  for (const gid_t group : extra)
+    if (std::find(identity.groups.begin(), identity.groups.end(), group) == identity.groups.end())
+      identity.groups.push_back(group);
+  return identity;
+}
+
+}  // namespace host

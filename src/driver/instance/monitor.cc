@@ -1,0 +1,201 @@
+#include "driver/instance/monitor.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/write.hpp>
+#include <boost/asio/experimental/awaitable_operators.hpp>
+#include <utility>
+
+#include "base/file.h"
+
+namespace instance {
+namespace {
+
+using core::Error;
+using core::ErrorCode;
+using core::Task;
+using core::asio::redirect_error;
+using core::asio::use_awaitable;
+using namespace core::asio::experimental::awaitable_operators;
+
+constexpr std::chrono::milliseconds connect_interval{2};
+
+Task<void> until(Monitor::Clock::time_point deadline) {
+  core::asio::steady_timer timer(co_await core::asio::this_coro::executor, deadline);
+  co_await timer.async_wait(use_awaitable);
+}
+
+}  // namespace
+
+/// The right to have the one command under way.
+struct Monitor::Turn {
+  explicit Turn(Monitor& owner) : monitor(owner) { monitor.busy_ = true; }
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+  ~Turn() {
+    monitor.busy_ = false;
+    if (!monitor.waiting_.empty()) monitor.waiting_.front()->notify();
+  }
+  Monitor& monitor;
+};
+
+Monitor::Monitor(Socket socket, OnEvent on_event)
+    : socket_(std::move(socket)), on_event_(std::move(on_event)), changed_(static_cast<core::asio::io_context&>(socket_.get_executor().context())) {}
+
+Task<std::shared_ptr<Monitor>> Monitor::connect(std::string folder, std::string name, Clock::time_point deadline,
+                                                std::function<bool()> gone, OnEvent on_event) {
+  auto executor = co_await core::asio::this_coro::executor;
+  // A socket's address holds 107 bytes: long paths are reached through the folder's descriptor.
+  const base::UniqueFd at = base::open_file(folder, O_PATH | O_DIRECTORY);
+  const std::string path = "/proc/self/fd/" + std::to_string(at.get()) + "/" + name;
+  Socket socket(executor);
+  for (;;) {
+    boost::system::error_code error;
+    socket.open();
+    co_await socket.async_connect(boost::asio::local::stream_protocol::endpoint(path), redirect_error(use_awaitable, error));
+    if (!error) break;
+    socket.close();
+    if (gone()) throw Error(ErrorCode::internal_error, "process exited while connecting to monitor");
+    if (Clock::now() >= deadline) {
+      throw Error(ErrorCode::operation_timeout, "cannot connect to monitor: " + error.message());
+    }
+    co_await core::sleep(connect_interval);
+  }
+  std::shared_ptr<Monitor> monitor(new Monitor(std::move(socket), std::move(on_event)));
+  core::asio::co_spawn(executor, read_forever(monitor), core::asio::detached);
+  while (!monitor->greeted_ && !monitor->broken_ && Clock::now() < deadline) {
+    co_await (monitor->changed_.wait() || until(deadline));
+  }
+  if (monitor->broken_) throw Error(ErrorCode::internal_error, *monitor->broken_);
+  if (!monitor->greeted_) {
+    monitor->close();
+    throw Error(ErrorCode::operation_timeout, "the emulator did not greet on its monitor");
+  }
+  const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now());
+  co_await monitor->execute({"qmp_capabilities", nullptr}, std::max(left, std::chrono::milliseconds(1)));
+  co_return monitor;
+}
+
+Task<void> Monitor::read_forever(std::shared_ptr<Monitor> self) {
+  // One buffer for all monitors: what is read is decoded before anyone else runs.
+  static thread_local std::array<char, 65536> buffer;
+  while (!self->broken_) {
+    boost::system::error_code error;
+    co_await self->socket_.async_wait(Socket::wait_read, redirect_error(use_awaitable, error));
+    if (error) co_return self->fail("the monitor was closed");
+    const ssize_t got = ::recv(self->socket_.native_handle(), buffer.data(), buffer.size(), MSG_DONTWAIT);
+    if (got < 0 && (errno == EAGAIN || errno == EINTR)) continue;
+    if (got <= 0) co_return self->fail("the emulator closed its monitor");
+    try {
+      self->decoder_.feed({buffer.data(), static_cast<std::size_t>(got)});
+      while (auto message = self->decoder_.next()) self->take(std::move(*message));
+    } catch (const qmp::ProtocolError& wrong) {
+      co_return self->fail(std::string("the emulator does not speak QMP: ") + wrong.what());
+    }
+  }
+}
+
+void Monitor::take(qmp::Message message) {
+  const auto ours = [this](const auto& reply) { return busy_ && (!reply.id || *reply.id == last_id_); };
+  if (auto* event = std::get_if<qmp::Event>(&message)) {
+    if (on_event_) on_event_(*event);
+  } else if (std::holds_alternative<qmp::Greeting>(message)) {
+    greeted_ = true;
+    changed_.notify();
+  } else if (auto* reply = std::get_if<qmp::Reply>(&message); reply && ours(*reply)) {
+    answer_ = std::move(*reply);
+    changed_.notify();
+  } else if (auto* refusal = std::get_if<qmp::ErrorReply>(&message); refusal && ours(*refusal)) {
+    answer_ = std::move(*refusal);
+    changed_.notify();
+  }
+  // What is left answers a command that was given up.
+}
+
+void Monitor::fail(const std::string& why) {
+  if (!broken_) broken_ = why;
+  boost::system::error_code ignored;
+  socket_.close(ignored);
+  on_event_ = nullptr;
+  changed_.notify();
+  for (core::Signal* waiter : waiting_) waiter->notify();
+}
+
+void Monitor::close() { fail("the monitor was closed"); }
+
+Task<Monitor::Answer> Monitor::round(std::string command, emulator::Json arguments, std::chrono::milliseconds limit) {
+  const auto self = shared_from_this();
+  const auto deadline = Clock::now() + limit;
+  const auto check = [&] {
+    if (broken_) throw Error(ErrorCode::internal_error, *broken_);
+    if (Clock::now() >= deadline) {
+      throw Error(ErrorCode::operation_timeout, "the emulator did not answer '" + command + "' in time");
+    }
+  };
+  check();
+  if (busy_) {
+    core::Signal signal(static_cast<core::asio::io_context&>(socket_.get_executor().context()));
+    waiting_.push_back(&signal);
+    struct Leave {
+      std::deque<core::Signal*>& queue;
+      core::Signal* me;
+      ~Leave() { std::erase(queue, me); }
+    } leave{waiting_, &signal};
+    while (busy_ || waiting_.front() != &signal) {
+      co_await (signal.wait() || until(deadline));
+      check();
+    }
+  }
+  Turn turn(*this);
+  std::string bytes;
+  try {
+    bytes = qmp::encode(command, arguments, ++last_id_);
+  } catch (const qmp::ProtocolError& wrong) {
+    throw Error(ErrorCode::invalid_arg, wrong.what());
+  }
+  answer_ = {};
+  boost::system::error_code error;
+  co_await (core::asio::async_write(socket_, core::asio::buffer(bytes), redirect_error(use_awaitable, error)) || until(deadline));
+  if (error && !broken_) fail("cannot write to the monitor: " + error.message());
+  while (std::holds_alternative<std::monostate>(answer_)) {
+    check();
+    co_await (changed_.wait() || until(deadline));
+  }
+  co_return std::exchange(answer_, {});
+}
+
+Task<emulator::Json> Monitor::execute(emulator::Request request, std::chrono::milliseconds limit) {
+  const std::string command = request.command;
+  Answer answer = co_await round(command, std::move(request.arguments), limit);
+  if (const auto* refusal = std::get_if<qmp::ErrorReply>(&answer)) {
+    throw Error(ErrorCode::internal_error, "unable to execute QEMU command '" + command + "': " + refusal->description);
+  }
+  co_return std::move(std::get<qmp::Reply>(answer).value);
+}
+
+Task<std::string> Monitor::pass_through(std::string text) {
+  emulator::Json object;
+  try {
+    object = qmp::parse_object(text);
+  } catch (const qmp::ProtocolError& wrong) {
+    throw Error(ErrorCode::invalid_arg, std::string("the command is no JSON object: ") + wrong.what());
+  }
+  if (!object.contains("execute") || !object["execute"].is_string()) {
+    throw Error(ErrorCode::invalid_arg, "the command has no 'execute'");
+  }
+  const emulator::Json id = object.value("id", emulator::Json());
+  Answer answer = co_await round(object["execute"], object.value("arguments", emulator::Json()), command_limit);
+  emulator::Json reply;
+  if (const auto* refusal = std::get_if<qmp::ErrorReply>(&answer)) {
+    reply["error"] = {{"class", refusal->error_class}, {"desc", refusal->description}};
+  } else {
+    reply["return"] = std::get<qmp::Reply>(answer).value;
+  }
+  reply["id"] = id.is_null() ? emulator::Json("libvirt-" + std::to_string(last_id_)) : id;
+  co_return reply.dump();
+}
+
+}  // namespace instance

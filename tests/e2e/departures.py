@@ -1,0 +1,27 @@
+"""Where the StratoVirt driver answers otherwise than libvirt's QEMU driver, and why.
+
+A test asks for `expected("name")` and gets what the daemon under test must do. Every other answer is the same from both.
+"""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Departure:
+    libvirt: object
+    ours: object
+    why: str
+
+
+DEPARTURES = {
+    "hypervisor type": Departure("QEMU", "StratoVirt", "the driver's own identity"),
+    "native format": Departure("qemu-argv", "qemu-argv", "the same word; ours knows stratovirt-argv beside it"),
+    "machine type": Departure(r"pc-q35-\d+\.\d+", "q35", "q35 stays q35: a description moves between emulators"),
+    "devices of its own": Departure(True, False, "a description gets no usb, sata, input or audio device that was not written"),
+    "255 character names": Departure(False, True, "files too long for a name are named by uuid"),
+    "plain undefine with an nvram file succeeds": Departure(
+        False, True, "the guide's own x86_64 example has an nvram file and a plain undefine; the file is kept"
+    ),
+    "the guide's aliases are kept": Departure(False, True, "the guide names balloon, virtio-serial controller and console by <alias>"),
+    "autodeflate is read from the alias": Departure(False, True, "the guide writes it there; dumpxml writes it where libvirt's schema has it"),
+}
