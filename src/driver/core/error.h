@@ -60,8 +60,8 @@ enum class ErrorCode : int {
 /// libvirt's virErrorDomain: the part of the system that speaks (libvirt/virterror.h).
 enum class ErrorDomain : int {
   none = 0,
+  xml = 5,
   rpc = 7,
-  xml = 8,
   conf = 9,
   qemu = 10,
   storage = 18,
