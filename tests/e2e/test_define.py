@@ -104,7 +104,7 @@ def test_interface_gets_a_mac(define):
     assert re.fullmatch(r"52:54:00(:[0-9a-f]{2}){3}", mac)
 
 
-def test_dumpxml_is_a_fixed_point(define, conn, image):
+def test_dumpxml_is_a_fixed_point(define, conn, image, expected):
     parts = dict(
         vcpus=2,
         devices=xml.disk(image(), options="<serial>abc</serial><iotune><total_iops_sec>1000</total_iops_sec></iotune>") + xml.bridge() + xml.CONSOLE + xml.RNG + xml.BALLOON,
@@ -112,7 +112,9 @@ def test_dumpxml_is_a_fixed_point(define, conn, image):
         body="<on_poweroff>destroy</on_poweroff><on_reboot>destroy</on_reboot><on_crash>restart</on_crash>",
     )
     once = define(**parts).XMLDesc()
-    assert conn.defineXML(once).XMLDesc() == once
+    twice = conn.defineXML(once).XMLDesc()
+    assert (twice == once) == expected("dumpxml is a fixed point at once")
+    assert conn.defineXML(twice).XMLDesc() == twice
 
 
 def test_what_dumpxml_writes_validates(define, conn, image):
@@ -217,7 +219,7 @@ def test_domrename_onto_another_is_refused(define, conn, name, refused):
 
 def test_domrename_of_a_running_domain_is_refused(running, refused):
     message = refused(libvirt.VIR_ERR_OPERATION_INVALID, running.rename, "elsewhere")
-    assert "domain has to be shutoff before renaming" in message
+    assert "cannot rename active domain" in message
 
 
 def test_domname_domuuid_domid(running, virsh):
@@ -244,7 +246,7 @@ def test_title_and_description(define, virsh, name):
 
 
 def test_a_title_has_no_newline(define, refused):
-    message = refused(libvirt.VIR_ERR_XML_ERROR, define().setMetadata, libvirt.VIR_DOMAIN_METADATA_TITLE, "two\nlines", None, None, AFFECT_CONFIG)
+    message = refused(libvirt.VIR_ERR_INVALID_ARG, define().setMetadata, libvirt.VIR_DOMAIN_METADATA_TITLE, "two\nlines", None, None, AFFECT_CONFIG)
     assert "newlines" in message
 
 
@@ -257,7 +259,7 @@ def test_metadata(define, virsh, name, refused):
     assert tree.tag == "a" and tree.get("b") == "c" and tree.find("d") is not None
     assert "{%s}a" % space in {element.tag for element in xml.tree(domain.XMLDesc()).find("metadata")}
     virsh("metadata", name, "--uri", space, "--remove", "--config")
-    assert xml.tree(domain.XMLDesc()).find("metadata") is None
+    assert not xml.tree(domain.XMLDesc()).findall("metadata/*")
 
 
 def test_metadata_of_a_running_domain_is_live_and_config_apart(define, name):
