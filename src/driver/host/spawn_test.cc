@@ -12,6 +12,8 @@
 
 #include <atomic>
 #include <cerrno>
+#include <filesystem>
+#include <set>
 #include <thread>
 
 #include "base/file.h"
@@ -22,7 +24,6 @@ namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
-using testing::Not;
 
 /// What a shell script printed when started with this configuration.
 std::string output_of(const std::string& script, SpawnConfig config = {}) {
@@ -38,7 +39,7 @@ std::string output_of(const std::string& script, SpawnConfig config = {}) {
 
 /// In a line of /proc/PID/status.
 std::string status_line(const std::string& key, SpawnConfig config = {}) {
-  return output_of("while read -r a b; do [ \"$a\" = " + key + ": ] && echo $b; done < /proc/self/status",
+  return output_of("while read -r a b; do if [ \"$a\" = " + key + ": ]; then echo $b; fi; done < /proc/self/status",
                    std::move(config));
 }
 
@@ -58,9 +59,16 @@ TEST(Spawn, HandsOverTheNamedDescriptorsUnderTheirNumbersAndNoOther) {
   const base::UniqueFd dropped(::dup(STDERR_FILENO));  // not close-on-exec
   const base::UniqueFd above(::fcntl(STDERR_FILENO, F_DUPFD, 300));
   SpawnConfig config;
+  config.program = "/bin/sleep";
+  config.arguments = {"100"};
   config.keep = {kept.get()};
-  // ls has the folder open itself, as 3.
-  EXPECT_EQ(output_of("cd /proc/$$/fd && echo *", config), "0 1 2 " + std::to_string(kept.get()) + "\n");
+  const Child child = spawn(config);
+  std::set<std::string> open;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/" + std::to_string(child.pid) + "/fd"))
+    open.insert(entry.path().filename());
+  ::kill(child.pid, SIGKILL);
+  reap(child);
+  EXPECT_THAT(open, testing::UnorderedElementsAre("0", "1", "2", std::to_string(kept.get())));
   EXPECT_NE(::fcntl(kept.get(), F_GETFD) & FD_CLOEXEC, 0);  // as it was in ours
 }
 
