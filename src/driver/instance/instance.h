@@ -1,0 +1,93 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "driver/core/layout.h"
+#include "driver/core/loop.h"
+#include "driver/domain/domain.h"
+#include "driver/instance/event.h"
+#include "driver/instance/job.h"
+#include "driver/instance/lifecycle.h"
+#include "driver/instance/running.h"
+#include "driver/instance/settings.h"
+
+namespace instance {
+
+class Instance;
+
+/// What every instance needs of the daemon.
+struct Environment {
+  core::Loop& loop;
+  const core::Layout& layout;
+  const Settings& settings;
+  std::function<void(const Instance&, const Event&)> notify;  ///< something clients may be told
+  std::function<void(Instance&)> ended;                       ///< an emulator has ended; its state is shutoff
+};
+
+/// One domain the driver knows: defined, running, or both. Whoever changes it holds its job.
+class Instance : public std::enable_shared_from_this<Instance> {
+ public:
+  Instance(const Environment& environment, const core::Uuid& uuid, std::string name)
+      : environment_(environment), uuid_(uuid), name_(std::move(name)) {}
+
+  const core::Uuid& uuid() const { return uuid_; }
+  const std::string& name() const { return name_; }
+  void rename(std::string name) { name_ = std::move(name); }
+  /// The running domain's id, -1 for none.
+  int id() const { return running_ ? running_->id : -1; }
+  bool active() const { return running_ != nullptr; }
+  bool persistent() const { return config_.has_value(); }
+  const Status& status() const { return status_; }
+  Job& job() { return job_; }
+
+  /// What the next start uses; nothing for a transient domain.
+  const std::optional<domain::Domain>& config() const { return config_; }
+  void set_config(std::optional<domain::Domain> config) { config_ = std::move(config); }
+  bool autostart() const { return autostart_; }
+  void set_autostart(bool autostart) { autostart_ = autostart; }
+
+  /// What runs now, else what is defined.
+  const domain::Domain& description() const { return running_ ? running_->live : *config_; }
+  /// Throws Error: OPERATION_INVALID "domain is not running".
+  Running& running();
+
+  /// Starts `description` as domain `id`; a failed start leaves nothing behind. Throws Error.
+  core::Task<void> start(domain::Domain description, int id, bool paused);
+  core::Task<void> suspend();
+  core::Task<void> resume();
+  /// The power button. With `reboot` the guest starts again once it is off.
+  core::Task<void> shutdown(bool reboot);
+  core::Task<void> reset();
+  /// Ends the process: SIGTERM, then SIGKILL unless `graceful`. Returns when nothing of it is left.
+  core::Task<void> destroy(bool graceful);
+
+  /// Takes over what an earlier daemon left running, from its state file's text. A machine that died meanwhile is shutoff.
+  core::Task<void> reconnect(std::string state_file);
+  /// The running domain as the state file holds it; written again after each change of state.
+  void save() const;
+  std::string state_path() const;
+
+ private:
+  void take(const emulator::Event& event, const qmp::Event& raw);
+  void apply(Trigger trigger, std::optional<Lifecycle> as = {});
+  void guest_is_off(bool by_guest);
+  core::Task<void> end_or_restart(bool restart);
+  core::Task<void> end_process(bool graceful);
+  core::Task<void> watch();
+  core::Task<void> follow(bool paused);
+  Monitor::OnEvent event_handler();
+
+  const Environment& environment_;
+  core::Uuid uuid_;
+  std::string name_;
+  Job job_;
+  std::optional<domain::Domain> config_;
+  std::unique_ptr<Running> running_;
+  Status status_;
+  bool autostart_ = false;
+};
+
+}  // namespace instance

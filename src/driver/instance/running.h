@@ -1,0 +1,62 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "driver/domain/domain.h"
+#include "driver/emulator/capabilities.h"
+#include "driver/host/cgroup.h"
+#include "driver/host/hugepages.h"
+#include "driver/host/images.h"
+#include "driver/host/spawn.h"
+#include "driver/instance/lifecycle.h"
+#include "driver/instance/monitor.h"
+
+namespace instance {
+
+/// A running domain's own folder below the state folder: its monitor's socket and those of its consoles.
+class Folder {
+ public:
+  Folder() = default;
+  explicit Folder(std::string path) : path_(std::move(path)) {}
+  Folder(Folder&& other) noexcept : path_(std::exchange(other.path_, {})) {}
+  Folder& operator=(Folder&& other) noexcept {
+    std::swap(path_, other.path_);
+    return *this;
+  }
+  ~Folder();
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+/// What a started domain has and an idle one has not. Destroyed when its process is gone: everything the host gave goes
+/// back then.
+struct Running {
+  int id = -1;
+  domain::Domain live;
+  emulator::Capabilities capabilities;
+  Folder folder;
+  std::optional<host::HugepageFolder> hugepages;
+  host::Ownership ownership;
+  host::Cgroup cgroup;
+  host::Child process;
+  std::uint64_t start_ticks = 0;  ///< with the pid: which process it is
+  std::shared_ptr<Monitor> monitor;
+  bool reboot_when_off = false;  ///< a client asked for a reboot by the power button
+  bool starting = true;
+  std::optional<Trigger> ending;  ///< why the process is being ended, once that is known
+  core::Signal gone;  ///< the process ended
+  explicit Running(core::asio::io_context& context) : gone(context) {}
+  /// Throws Error: OPERATION_FAILED where an emulator that was found again does not answer.
+  std::shared_ptr<Monitor> connected() const {
+    if (!monitor) throw core::Error(core::ErrorCode::operation_failed, "the emulator's monitor is not connected");
+    return monitor;
+  }
+};
+
+}  // namespace instance

@@ -1,0 +1,356 @@
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <boost/asio/post.hpp>
+#include <csignal>
+#include <ctime>
+#include <filesystem>
+
+#include "base/file.h"
+#include "driver/core/error.h"
+#include "driver/emulator/command.h"
+#include "driver/emulator/dialect.h"
+#include "driver/emulator/resources.h"
+#include "driver/host/facts.h"
+#include "driver/host/nvram.h"
+#include "driver/host/process_stats.h"
+#include "driver/host/tap.h"
+#include "driver/host/vsock.h"
+#include "driver/instance/instance.h"
+#include "driver/instance/probe.h"
+
+namespace instance {
+namespace {
+
+using core::Error;
+using core::ErrorCode;
+using core::Task;
+
+constexpr char monitor_name[] = "monitor.sock";
+constexpr std::chrono::seconds start_limit{60};
+constexpr std::size_t name_in_folder = 20;  ///< bytes of a domain's name: sockets below must fit 107 bytes
+constexpr std::size_t log_tail = 4096;
+
+/// What one start holds until the emulator has it: closed or undone where the start fails.
+struct Prepared {
+  std::unique_ptr<Running> running;
+  emulator::Resources resources;
+  std::vector<base::UniqueFd> fds;
+  std::vector<host::ImageLock> locks;
+  std::optional<host::Nvram> nvram;
+};
+
+std::string safe_name(const std::string& name, std::size_t limit) { return name.substr(0, limit); }
+
+/// A listening socket at FOLDER/NAME, reached through the folder's descriptor since an address holds 107 bytes.
+base::UniqueFd listen_in(const std::string& folder, const std::string& name) {
+  const base::UniqueFd at = base::open_file(folder, O_PATH | O_DIRECTORY);
+  base::UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  const std::string path = "/proc/self/fd/" + std::to_string(at.get()) + "/" + name;
+  path.copy(address.sun_path, sizeof address.sun_path - 1);
+  if (!fd || bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) < 0 || listen(fd.get(), 1) < 0) {
+    throw Error::system(errno, "cannot make the monitor's socket in '" + folder + "'");
+  }
+  return fd;
+}
+
+void check_files(const domain::Domain& domain) {
+  for (const domain::Disk& disk : domain.disks) {
+    host::require_file(disk.source, disk.source_type == domain::Disk::Source::block ? host::FileKind::block : host::FileKind::regular);
+  }
+  for (const std::string* path : {&domain.os.kernel, &domain.os.initrd}) {
+    if (!path->empty()) host::require_file(*path, host::FileKind::regular);
+  }
+  if (domain.os.loader) host::require_file(domain.os.loader->path, host::FileKind::regular);
+  for (const domain::Rng& rng : domain.rngs) host::require_file(rng.backend, host::FileKind::character);
+}
+
+std::vector<std::string> owned_files(const domain::Domain& domain) {
+  std::vector<std::string> paths;
+  for (const domain::Disk& disk : domain.disks) {
+    if (!disk.shareable && !disk.readonly) paths.push_back(disk.source);
+  }
+  if (!domain.os.kernel.empty()) paths.push_back(domain.os.kernel);
+  if (!domain.os.initrd.empty()) paths.push_back(domain.os.initrd);
+  if (domain.os.nvram) paths.push_back(domain.os.nvram->path);
+  return paths;
+}
+
+std::vector<std::string> hand_over(std::vector<base::UniqueFd> from, std::vector<base::UniqueFd>& to) {
+  std::vector<std::string> numbers;
+  for (base::UniqueFd& fd : from) {
+    numbers.push_back(std::to_string(fd.get()));
+    to.push_back(std::move(fd));
+  }
+  return numbers;
+}
+
+void prepare_interface(domain::Interface& interface, bool kvm, Prepared& out) {
+  host::TapConfig config;
+  config.name = interface.target;
+  config.bridge = interface.bridge;
+  config.mac = interface.mac;
+  config.mtu = interface.mtu;
+  config.queues = interface.queues.value_or(1);
+  config.managed = interface.target_managed.value_or(true);
+  host::Tap tap = host::Tap::open(config);
+  interface.target = tap.name();
+  emulator::Tap& given = out.resources.taps[interface.info.alias];
+  std::vector<base::UniqueFd> queues;
+  for (const base::UniqueFd& queue : tap.queues()) queues.emplace_back(fcntl(queue.get(), F_DUPFD_CLOEXEC, 3));
+  given.fds = hand_over(std::move(queues), out.fds);
+  if (kvm && interface.backend != domain::Interface::Backend::qemu) {
+    auto vhost = host::open_vhost_net(config.queues);
+    if (vhost.empty() && interface.backend == domain::Interface::Backend::vhost) {
+      throw Error(ErrorCode::config_unsupported, "vhost-net is not supported with this host: " + host::vhost_net().reason);
+    }
+    given.vhost_fds = hand_over(std::move(vhost), out.fds);
+  }
+}
+
+std::string default_nvram_template(const domain::Domain& domain, const Settings& settings) {
+  if (!domain.os.nvram->template_path.empty()) return domain.os.nvram->template_path;
+  for (const auto& [loader, variables] : settings.nvram) {
+    if (loader == domain.os.loader->path) return variables;
+  }
+  return {};
+}
+
+/// Everything the host must give, in the order of cost: checks first. Blocks: for the pool.
+Prepared prepare(const Environment& environment, domain::Domain domain, int id, std::unique_ptr<Running> running) {
+  const Settings& settings = environment.settings;
+  Prepared out;
+  out.running = std::move(running);
+  const std::string program = emulator_program(domain);
+  if (domain.type == domain::Type::kvm) {
+    if (const auto kvm = host::kvm(); !kvm.available) {
+      throw Error(ErrorCode::config_unsupported, "domain type 'kvm' cannot run here: " + kvm.reason + "; type='qemu' runs in software");
+    }
+  }
+  out.running->capabilities = probe(program);
+  out.running->capabilities.arch = domain.os.arch;
+  if (out.running->capabilities.kind != emulator::kind_of(domain.type)) {
+    throw Error(ErrorCode::config_unsupported, "emulator '" + program + "' is a " +
+                                                   std::string(emulator::to_string(out.running->capabilities.kind)) + ", domain type '" +
+                                                   std::string(domain::to_string(domain.type)) + "' needs a " +
+                                                   std::string(emulator::to_string(emulator::kind_of(domain.type))));
+  }
+  check_files(domain);
+  domain::assign_aliases(domain);
+  const auto uid = settings.identity.uid;
+  const auto gid = settings.identity.gid;
+  const std::string short_name = "domain-" + std::to_string(id) + "-" + safe_name(domain.name, name_in_folder);
+
+  for (const domain::Disk& disk : domain.disks) {
+    const auto use = disk.readonly ? host::ImageUse::read_only : disk.shareable ? host::ImageUse::shared : host::ImageUse::exclusive;
+    auto lock = host::ImageLock::take(disk.source, use);
+    if (domain.type == domain::Type::kvm) out.locks.push_back(std::move(lock));
+  }
+  const std::string folder = environment.layout.state + "/" + short_name;
+  std::filesystem::remove_all(folder);
+  base::make_folders(folder, 0700);
+  out.running->folder = Folder(folder);
+  if (!environment.layout.session && chown(folder.c_str(), uid, gid) < 0) throw Error::system(errno, "cannot give '" + folder + "'");
+
+  out.resources.program = program;
+  out.resources.monitor_path = folder + "/" + monitor_name;
+  out.resources.home = folder;
+  out.resources.seccomp_sandbox = settings.seccomp_sandbox;
+  if (out.running->capabilities.kind == emulator::Kind::qemu) {
+    base::UniqueFd listening = listen_in(folder, monitor_name);
+    out.resources.monitor_fd = listening.get();
+    out.fds.push_back(std::move(listening));
+  } else if (out.resources.monitor_path.size() > 107) {
+    out.resources.monitor_path = monitor_name;  // relative to the emulator's working directory, the folder
+  }
+  if (domain.memory_backing.hugepages) {
+    out.running->hugepages = host::HugepageFolder::make(domain.memory_backing.hugepage_size, short_name, uid, gid);
+    out.resources.memory_dir = out.running->hugepages->path();
+  } else if (domain.memory_backing.source == "file") {
+    out.resources.memory_dir = folder;
+  }
+  for (domain::Interface& interface : domain.interfaces) prepare_interface(interface, domain.type == domain::Type::kvm, out);
+  if (domain.vsock) {
+    host::Vsock vsock = host::open_vsock(domain.vsock->auto_cid.value_or(false) ? std::nullopt : domain.vsock->cid);
+    domain.vsock->cid = vsock.cid;
+    out.resources.vsock_fd = vsock.fd.get();
+    out.fds.push_back(std::move(vsock.fd));
+  }
+  const auto place_socket = [&](domain::CharacterSource& source, const std::string& alias) {
+    if (source.type == domain::CharacterSource::Type::unix_socket && source.path.empty()) source.path = folder + "/" + alias + ".sock";
+  };
+  for (auto& console : domain.consoles) place_socket(console.source, console.info.alias);
+  for (auto& serial : domain.serials) place_socket(serial.source, serial.info.alias);
+  if (domain.os.nvram && domain.os.loader) {
+    out.nvram.emplace(host::Nvram::prepare(domain.os.nvram->path, default_nvram_template(domain, settings), domain.os.loader->path, uid, gid));
+  }
+  if (settings.dynamic_ownership) out.running->ownership = host::Ownership::record(owned_files(domain), uid, gid);
+  out.running->cgroup = host::Cgroup::make(short_name);
+  if (domain.cputune.shares) out.running->cgroup.set_shares(*domain.cputune.shares);
+  out.running->id = id;
+  out.running->live = std::move(domain);
+  return out;
+}
+
+std::string log_path(const core::Layout& layout, const Instance& instance) {
+  constexpr std::size_t longest = 250;
+  const std::string& name = instance.name();
+  return layout.log + "/" + (name.size() <= longest ? name : core::to_string(instance.uuid())) + ".log";
+}
+
+struct Log {
+  base::UniqueFd fd;
+  off_t begin;  ///< where this start's output begins
+  /// The end of what the emulator itself printed.
+  std::string printed() const {
+    struct stat now {};
+    fstat(fd.get(), &now);
+    const off_t from = std::max(begin, now.st_size - static_cast<off_t>(log_tail));
+    std::string text(static_cast<std::size_t>(now.st_size - from), '\0');
+    const ssize_t got = pread(fd.get(), text.data(), text.size(), from);
+    text.resize(got > 0 ? static_cast<std::size_t>(got) : 0);
+    while (!text.empty() && text.back() == '\n') text.pop_back();
+    return text;
+  }
+};
+
+Log open_log(const std::string& path, const emulator::Command& command) {
+  Log log{base::open_file(path, O_RDWR | O_CREAT | O_APPEND, 0600), 0};
+  char stamp[32];
+  const std::time_t now = std::time(nullptr);
+  std::tm utc{};
+  gmtime_r(&now, &utc);
+  std::strftime(stamp, sizeof stamp, "%Y-%m-%d %H:%M:%S", &utc);
+  base::write_all(log.fd.get(), std::string(stamp) + ".000+0000: starting up\n" + emulator::to_shell(command) + "\n", path);
+  log.begin = lseek(log.fd.get(), 0, SEEK_END);
+  return log;
+}
+
+host::Child spawn_emulator(const Prepared& prepared, const emulator::Command& command, int log, const Settings& settings,
+                           bool session) {
+  host::SpawnConfig config;
+  config.program = command.program;
+  config.arguments = command.arguments;
+  config.environment = command.environment;
+  config.output = log;
+  for (const base::UniqueFd& fd : prepared.fds) config.keep.push_back(fd.get());
+  for (const host::ImageLock& lock : prepared.locks) config.keep.push_back(lock.fd());
+  if (!session) config.identity = settings.identity;
+  const auto groups = prepared.running->cgroup.join_fds();
+  for (const base::UniqueFd& fd : groups) config.cgroup.push_back(fd.get());
+  config.folder = prepared.running->folder.path();
+  return host::spawn(config);
+}
+
+/// Where the emulator put its ptys.
+void place_ptys(domain::Domain& live, const std::vector<emulator::Chardev>& chardevs) {
+  const auto place = [&](domain::CharacterSource& source, const domain::DeviceInfo& info) {
+    if (source.type != domain::CharacterSource::Type::pty) return;
+    for (const emulator::Chardev& chardev : chardevs) {
+      if (chardev.label == emulator::chardev_id(info)) source.path = chardev.pty_path;
+    }
+  };
+  for (auto& serial : live.serials) place(serial.source, serial.info);
+  for (auto& console : live.consoles) {
+    if (console.target == domain::Console::Target::serial && !live.serials.empty()) {
+      console.source.path = live.serials.front().source.path;
+    } else {
+      place(console.source, console.info);
+    }
+  }
+}
+
+}  // namespace
+
+Task<void> Instance::start(domain::Domain description, int id, bool paused) {
+  if (running_) throw Error(ErrorCode::operation_invalid, "domain is already running");
+  const auto self = shared_from_this();
+  auto fresh = std::make_unique<Running>(environment_.loop.context());
+  Prepared prepared = co_await environment_.loop.blocking([&] { return prepare(environment_, std::move(description), id, std::move(fresh)); });
+  const emulator::Command command = emulator::command_line(prepared.running->live, prepared.resources, prepared.running->capabilities);
+  const Log log = open_log(log_path(environment_.layout, *this), command);
+  prepared.running->process = co_await environment_.loop.blocking([&] {
+    prepared.running->ownership.give();
+    return spawn_emulator(prepared, command, log.fd.get(), environment_.settings, environment_.layout.session);
+  });
+  running_ = std::move(prepared.running);
+  running_->start_ticks = host::process_statistics(running_->process.pid).value_or(host::ProcessStatistics{}).start_ticks;
+  save();  // from here on a later daemon finds it
+  environment_.loop.spawn(watch());
+  prepared.fds.clear();
+  prepared.locks.clear();
+
+  std::optional<Error> failed;
+  try {
+    co_await follow(paused);
+  } catch (const Error& error) {
+    failed = error;
+  }
+  if (failed || !running_) {
+    const bool died = !running_;
+    if (running_) {
+      running_->ending = Trigger::exit_failed;
+      syscall(SYS_pidfd_send_signal, running_->process.pidfd.get(), SIGKILL, nullptr, 0);
+      co_await running_->gone.wait();
+    }
+    const std::string printed = log.printed();
+    if (!printed.empty()) throw Error(ErrorCode::internal_error, "process exited while connecting to monitor: " + printed);
+    if (failed && !died) throw *failed;
+    throw Error(ErrorCode::internal_error, "the emulator ended while it was being started" +
+                                               (failed ? std::string(": ") + failed->what() : std::string()));
+  }
+  if (prepared.nvram) prepared.nvram->keep();
+}
+
+/// From a process that runs to a guest that does.
+Task<void> Instance::follow(bool paused) {
+  const auto gone = [self = shared_from_this()] { return !self->running_; };
+  auto monitor = co_await Monitor::connect(running_->folder.path(), monitor_name, Monitor::Clock::now() + start_limit, gone, event_handler());
+  if (gone()) throw Error(ErrorCode::internal_error, "process exited while connecting to monitor");
+  running_->monitor = monitor;
+  const auto chardevs = emulator::read_chardevs(co_await monitor->execute(emulator::query_chardev()));
+  if (gone()) co_return;
+  place_ptys(running_->live, chardevs);
+  for (emulator::Request& request : emulator::initial_requests(running_->live, running_->capabilities)) {
+    co_await monitor->execute(std::move(request));
+  }
+  if (!paused) co_await monitor->execute(emulator::cont());
+  if (gone()) co_return;
+  running_->starting = false;
+  apply(paused ? Trigger::boot_paused : Trigger::boot);
+}
+
+std::string Instance::state_path() const { return environment_.layout.state + "/" + core::to_string(uuid_) + ".json"; }
+
+void Instance::save() const {
+  const Running& now = *running_;
+  emulator::Json owners = emulator::Json::array();
+  for (const host::FileOwner& owner : now.ownership.before()) owners.push_back({owner.path, owner.uid, owner.gid});
+  const emulator::Json state = {
+      {"id", now.id},
+      {"state", static_cast<int>(status_.state)},
+      {"reason", status_.reason},
+      {"pid", now.process.pid},
+      {"start_ticks", now.start_ticks},
+      {"kind", emulator::to_string(now.capabilities.kind)},
+      {"version", emulator::to_string(now.capabilities.version)},
+      {"folder", now.folder.path()},
+      {"hugepages", now.hugepages ? now.hugepages->path() : std::string()},
+      {"cgroup", now.cgroup.folders()},
+      {"owners", owners},
+      {"description", domain::format(now.live, {.id = now.id, .live = true})},
+  };
+  // Nothing here outlives the host, so it need not be on its disk: a rename is enough against a daemon that dies.
+  const std::string temporary = state_path() + ".new";
+  const base::UniqueFd fd = base::open_file(temporary, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+  base::write_all(fd.get(), state.dump(), temporary);
+  std::filesystem::rename(temporary, state_path());
+}
+
+}  // namespace instance

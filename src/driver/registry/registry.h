@@ -1,0 +1,64 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "driver/instance/instance.h"
+#include "driver/registry/store.h"
+
+namespace registry {
+
+using InstancePtr = std::shared_ptr<instance::Instance>;
+
+/// All domains: their names and uuids, their definitions on disk, and the news of them.
+class Registry {
+ public:
+  using OnEvent = std::function<void(const instance::Instance&, const instance::Event&)>;
+  using OnProblem = std::function<void(const std::string&)>;
+
+  Registry(core::Loop& loop, const core::Layout& layout, const instance::Settings& settings, OnProblem problem);
+
+  void on_event(OnEvent on_event) { on_event_ = std::move(on_event); }
+
+  /// Reads the definitions, finds what runs, and starts what is to start with the host. Serve clients after it.
+  core::Task<void> recover();
+
+  /// Throw Error: NO_DOMAIN with libvirt's texts.
+  InstancePtr by_name(const std::string& name) const;
+  InstancePtr by_uuid(const core::Uuid& uuid, const std::string& name) const;
+  InstancePtr by_id(int id) const;
+  /// By name order.
+  std::vector<InstancePtr> all() const;
+  std::size_t active_count() const;
+
+  /// Makes the description persistent: a new domain, or the next start of the one with this name and uuid. Durable when it
+  /// returns. Throws Error: OPERATION_FAILED where name and uuid belong to two domains.
+  core::Task<InstancePtr> define(domain::Domain description);
+  core::Task<void> undefine(InstancePtr instance);
+  /// A transient domain, running at once.
+  core::Task<InstancePtr> create(domain::Domain description, bool paused);
+  core::Task<void> start(InstancePtr instance, bool paused);
+  core::Task<void> set_autostart(InstancePtr instance, bool autostart);
+
+ private:
+  InstancePtr claim(const domain::Domain& description, bool must_be_idle);
+  void forget(const instance::Instance& instance);
+  void ended(instance::Instance& instance);
+  core::Task<void> recover_running(std::string path);
+
+  core::Loop& loop_;
+  const core::Layout& layout_;
+  Store store_;
+  OnProblem problem_;
+  OnEvent on_event_;
+  instance::Environment environment_;
+  std::map<std::string, InstancePtr> by_name_;
+  std::map<core::Uuid, InstancePtr> by_uuid_;
+  int last_id_ = 0;
+};
+
+}  // namespace registry

@@ -1,0 +1,66 @@
+#include "driver/registry/store.h"
+
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "base/file.h"
+#include "driver/core/error.h"
+
+namespace registry {
+namespace {
+
+constexpr std::size_t longest_file_name = 255;
+constexpr std::size_t definition_limit = std::size_t{10} << 20;
+constexpr char header[] =
+    "<!--\nWARNING: THIS IS AN AUTO-GENERATED FILE. CHANGES TO IT ARE LIKELY TO BE\n"
+    "OVERWRITTEN AND LOST. Changes to this xml configuration should be made using:\n  virsh edit\n"
+    "or another application using the libvirt API.\n-->\n\n";
+
+}  // namespace
+
+std::string Store::path(const std::string& folder, const domain::Domain& domain) const {
+  const std::string name = domain.name + ".xml";
+  return folder + "/" + (name.size() <= longest_file_name - 7 ? name : core::to_string(domain.uuid) + ".xml");  // room for .broken
+}
+
+void Store::write(const domain::Domain& domain) const {
+  base::replace_file(path(layout_.config, domain), header + domain::format(domain), 0600);
+}
+
+void Store::remove(const domain::Domain& domain) const {
+  base::remove_file(path(layout_.autostart, domain));
+  base::remove_file(path(layout_.config, domain));
+}
+
+void Store::set_autostart(const domain::Domain& domain, bool autostart) const {
+  const std::string link = path(layout_.autostart, domain);
+  if (!autostart) {
+    base::remove_file(link);
+    return;
+  }
+  if (::symlink(path(layout_.config, domain).c_str(), link.c_str()) < 0 && errno != EEXIST) {
+    throw core::Error::system(errno, "Failed to create symlink '" + link + "'");
+  }
+  base::sync_folder(layout_.autostart);
+}
+
+std::vector<Store::Loaded> Store::load(const std::function<void(const std::string&, const std::string&)>& broken) const {
+  std::vector<Loaded> all;
+  for (const auto& entry : std::filesystem::directory_iterator(layout_.config)) {
+    if (!entry.is_regular_file() || entry.path().extension() != ".xml") continue;
+    const std::string file = entry.path();
+    try {
+      domain::Domain domain = domain::parse(base::read_file(file, definition_limit));
+      const bool autostart = std::filesystem::is_symlink(path(layout_.autostart, domain));
+      all.push_back({std::move(domain), autostart});
+    } catch (const std::exception& error) {
+      std::error_code ignored;
+      std::filesystem::rename(file, file + ".broken", ignored);
+      broken(file, error.what());
+    }
+  }
+  return all;
+}
+
+}  // namespace registry
