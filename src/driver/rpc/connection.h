@@ -1,7 +1,9 @@
 #pragma once
 
+#include <sys/socket.h>
 #include <sys/types.h>
 
+#include <algorithm>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <cstdint>
@@ -88,6 +90,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   /// Begins to serve. `ended` is called once from the loop when the connection is closed.
   void start(std::unique_ptr<Session> session, std::function<void()> ended);
+  /// `ended` is not to be called any more.
+  void forget_owner() { ended_ = nullptr; }
 
   template <class T>
   void reply(const Header& call, const T& result) {
@@ -95,14 +99,19 @@ class Connection : public std::enable_shared_from_this<Connection> {
     header.type = Type::reply;
     header.status = Status::ok;
     send(header, result);
+    established(call);
+    established(call);
   }
   void reply_error(const Header& call, const core::Error& error);
 
   /// Sends an event: a message that no call asked for. A client that lets too many of them queue up is closed.
   template <class T>
   void send_event(std::uint32_t program, std::uint32_t version, std::int32_t procedure, const T& event) {
-    if (pending() > events_end_above) return close();
+    const std::size_t before = out_.size();
     send(Header{program, version, procedure, Type::message, 0, Status::ok}, event);
+    if (pending() == 0) return;
+    event_bytes_ += out_.size() - std::min(before, out_.size());
+    if (std::min(event_bytes_, pending()) > events_end_above) close();
   }
 
   /// The stream of a call, to be opened before its reply. Throws where the serial is taken or there are too many.
@@ -111,7 +120,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   /// From now on the client is asked whether it is alive (it said that it knows the protocol), and closed if it is not.
   void start_keepalive();
 
-  /// Closes now, or when all that is queued has been sent.
+  /// Closes now, or once the reply to the call in hand, and all that is queued before it, has been sent.
   void close();
   void close_when_sent();
 
@@ -133,7 +142,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   template <class T>
   void send(const Header& header, const T& payload) {
-    if (closed_ || closing_) return;
+    if (closed_) return;
     put_packet(out_, header, payload);
     if (!cutting_) flush();
   }
@@ -141,15 +150,18 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::size_t pending() const { return out_.size() - sent_; }
 
   void wait_readable();
+  void wait_hangup();
   void on_readable();
-  bool receive(Bytes& into, std::size_t room);
-  void take_fds(const struct msghdr& message);
+  std::size_t receive(std::span<std::uint8_t> into);
+  void take_fds(msghdr& message);
   void resume();
   void cut_own();
   std::size_t cut(std::span<const std::uint8_t> bytes);
-  bool handle(const Header& header, std::span<const std::uint8_t> payload, std::vector<base::UniqueFd> fds);
-  bool handle_call(const Header& header, std::span<const std::uint8_t> payload, std::vector<base::UniqueFd> fds);
+  bool handle(const Header& header, std::span<const std::uint8_t> payload, std::size_t fd_count);
+  bool handle_call(const Header& header, std::span<const std::uint8_t> payload, std::size_t fd_count);
+  void established(const Header& call);
   void flush();
+  void drained();
   void wait_writable();
   void wait_interval();
 
@@ -165,13 +177,15 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool cutting_ = false;  // inside cut(): replies gather for one write
   bool waiting_readable_ = false;
   bool waiting_writable_ = false;
+  bool waiting_hangup_ = false;
   bool stalled_ = false;  // the packet at the front of in_ waits for room
   bool keepalive_ = false;
   unsigned running_ = 0;
   keepalive::Watch watch_;
   Bytes in_;  // what is not a whole packet yet
   Bytes out_;
-  std::size_t sent_ = 0;  // of out_
+  std::size_t sent_ = 0;         // of out_
+  std::size_t event_bytes_ = 0;  // queued since there was room last
   std::vector<base::UniqueFd> fds_;
   std::vector<Stream*> streams_;
   std::unique_ptr<Session> session_;

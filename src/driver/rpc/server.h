@@ -59,7 +59,7 @@ class Server {
     bool readonly;
     Admit admit;
   };
-  void wait_client(std::shared_ptr<Listener> listener);
+  void wait_client(const std::shared_ptr<Listener>& listener);
   void accept_clients(const std::shared_ptr<Listener>& listener);
   void gone(const std::shared_ptr<Connection>& connection);
 

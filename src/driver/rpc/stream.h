@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <variant>
 
 #include "driver/core/loop.h"
@@ -18,7 +19,7 @@ namespace rpc {
 class Stream {
  public:
   struct Hole {
-    std::int64_t length;
+    std::int64_t length;  ///< bytes
   };
   using Chunk = std::variant<Bytes, Hole>;
 
@@ -56,18 +57,22 @@ class Stream {
   bool belongs_to(const Header& header) const;
   /// Takes a packet of the client's; false while there is no room for it.
   bool receive(const Header& header, std::span<const std::uint8_t> payload);
+  void established();
   void connection_closed();
   void connection_drained() { room_.notify(); }
-  void end();
+  void end(std::string reason);
   void send(Type type, Status status, std::span<const std::uint8_t> payload);
+  [[noreturn]] void fail() const;
   core::Task<void> wait_for_room();
-  Header header(Type type, Status status) const;
 
   std::shared_ptr<Connection> connection_;
   Header call_;
   State state_ = State::open;
+  bool established_ = false;  // the call was answered: from here on packets may follow
+  bool discard_ = false;      // what comes is no longer wanted
+  std::string reason_;        // why it ended
   std::deque<Chunk> unread_;
-  std::size_t unread_bytes_ = 0;
+  std::size_t unread_size_ = 0;
   core::Signal arrived_;
   core::Signal room_;
 };
