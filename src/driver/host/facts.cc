@@ -81,6 +81,7 @@ std::vector<Cell::Pages> pages(const std::string& folder, std::uint64_t memory_k
 
 std::vector<Cell::Cpu> cell_cpus(const std::string& root, const std::vector<unsigned>& ids) {
   std::vector<Cell::Cpu> cpus;
+  cpus.reserve(ids.size());
   for (const unsigned id : ids)
     cpus.push_back({id, topology(root, id, "physical_package_id"), topology(root, id, "die_id"),
                     topology(root, id, "core_id"),

@@ -26,7 +26,8 @@ std::optional<std::uint64_t> default_hugepage_kib(const std::string& root = {});
 class HugepageFolder {
  public:
   /// `page_kib`: absent is the host's default. Throws Error: CONFIG_UNSUPPORTED naming the size and what is mounted;
-  /// SYSTEM_ERROR. A folder that a dead domain left under the name is replaced.
+  /// SYSTEM_ERROR, also as the std::system_error of base/file.h. A folder that a dead domain left under the name is
+  /// replaced.
   static HugepageFolder make(std::optional<std::uint64_t> page_kib, const std::string& name, uid_t uid, gid_t gid,
                              const std::string& root = {});
   /// Takes over one made by an earlier daemon.

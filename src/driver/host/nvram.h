@@ -18,7 +18,8 @@ class Nvram {
  public:
   /// The file at `path`; where there is none it is made from `template_path` (empty: the one known for `loader`),
   /// durably, mode 0600 and the emulator's. Throws Error: OPERATION_FAILED (no template known, or more than 64 MiB),
-  /// SYSTEM_ERROR.
+  /// SYSTEM_ERROR,
+  /// also as the std::system_error of base/file.h.
   static Nvram prepare(const std::string& path, const std::string& template_path, const std::string& loader, uid_t uid,
                        gid_t gid);
 

@@ -183,7 +183,7 @@ std::optional<std::string> find_program(const std::string& name) {
   while (!name.empty() && !folders.empty()) {
     const std::string_view folder = folders.substr(0, folders.find(':'));
     folders.remove_prefix(std::min(folder.size() + 1, folders.size()));
-    const std::string path = std::string(folder) + "/" + name;
+    std::string path = std::string(folder) + "/" + name;
     if (folder.starts_with('/') && is_program(path)) return path;
   }
   return std::nullopt;

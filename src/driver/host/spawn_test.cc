@@ -158,6 +158,7 @@ TEST(Spawn, TellsHowItEnded) {
 TEST(Spawn, WorksWhileOtherThreadsAllocate) {
   std::atomic<bool> stop = false;
   std::vector<std::thread> threads;
+  threads.reserve(3);
   for (int i = 0; i < 3; ++i)
     threads.emplace_back([&] {
       while (!stop) std::string(1000, 'x').append("y");
