@@ -107,7 +107,7 @@ class Encoder {
   template <std::int32_t First, class... Cases>
   void put_field(const Union<First, Cases...>& choice) {
     put_word(static_cast<std::uint32_t>(First + static_cast<std::int32_t>(choice.index())));
-    std::visit([this](const auto& value) { put(value); }, choice);
+    std::visit([this](const auto& value) { this->put(value); }, choice);
   }
 
   Bytes& out_;
@@ -196,7 +196,7 @@ class Decoder {
     const std::uint32_t index = word() - static_cast<std::uint32_t>(First);
     if (index >= sizeof...(Cases)) fail();
     [&]<std::size_t... I>(std::index_sequence<I...>) {
-      ((I == index ? get(choice.template emplace<I>()) : void()), ...);
+      ((I == index ? this->get(choice.template emplace<I>()) : void()), ...);
     }(std::index_sequence_for<Cases...>{});
   }
 
