@@ -10,7 +10,8 @@
 #include "base/unique_fd.h"
 
 /// Files as both programs use them. Every failure is a std::system_error whose what() is libvirt's form of a
-/// SYSTEM_ERROR, "cannot open '/a/b': No such file or directory".
+/// SYSTEM_ERROR, "cannot open '/a/b': No such file or directory"; the driver answers it with that code where it makes
+/// its replies.
 namespace base {
 
 /// Throws the std::system_error for an errno value; the message names what failed.
