@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <iterator>
 
 #include "driver/core/error.h"
 #include "driver/emulator/command.h"
@@ -13,17 +14,10 @@ namespace {
 using core::Error;
 using core::ErrorCode;
 
-std::string hexadecimal(unsigned value, std::size_t width = 1) {
+std::string hexadecimal(unsigned value) {
   std::array<char, 8> buffer{};
   const auto end = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value, 16).ptr;
-  const std::string digits(buffer.data(), end);
-  return std::string(width > digits.size() ? width - digits.size() : 0, '0') + digits;
-}
-
-/// "0000:01:02.3"
-std::string host_address(const domain::PciAddress& address) {
-  return hexadecimal(address.domain, 4) + ':' + hexadecimal(address.bus, 2) + ':' + hexadecimal(address.slot, 2) + '.' +
-         hexadecimal(address.function);
+  return "0x" + std::string(buffer.data(), end);
 }
 
 std::string bus_name(const domain::Domain& domain, unsigned index) {
@@ -80,12 +74,19 @@ std::string chardev_id(const domain::DeviceInfo& info) {
   return related_id("char", info.alias);
 }
 
+const std::string& memory_dir(const Context& context) {
+  const std::string& path = context.resources.memory_dir;
+  if (path.empty())
+    throw Error(ErrorCode::internal_error, "no directory for the memory of domain '" + context.domain.name + "'");
+  return path;
+}
+
 Properties pci_address(const Context& context, const domain::DeviceInfo& info) {
   if (!info.address) throw Error(ErrorCode::internal_error, "device '" + info.alias + "' has no PCI address");
   Properties result = {{"bus", bus_name(context.domain, info.address->bus)}};
   if (info.address->multifunction) result.push_back({"multifunction", true});
-  std::string addr = "0x" + hexadecimal(info.address->slot);
-  if (info.address->function > 0) addr += ".0x" + hexadecimal(info.address->function);
+  std::string addr = hexadecimal(info.address->slot);
+  if (info.address->function > 0) addr += '.' + hexadecimal(info.address->function);
   result.push_back({"addr", addr});
   return result;
 }
@@ -100,7 +101,11 @@ std::optional<std::uint64_t> boot_index(const domain::Domain& domain, const doma
 std::vector<domain::Device> devices_of(const domain::Domain& domain) {
   std::vector<domain::Device> result;
   const auto all = [&result](const auto& devices) { result.insert(result.end(), devices.begin(), devices.end()); };
-  all(domain.controllers);
+  // A bus stands before what sits on it.
+  for (const auto type : {domain::Controller::Type::pci, domain::Controller::Type::virtio_serial}) {
+    std::ranges::copy_if(domain.controllers, std::back_inserter(result),
+                         [type](const auto& one) { return one.type == type; });
+  }
   all(domain.disks);
   all(domain.interfaces);
   all(domain.serials);
@@ -149,7 +154,7 @@ Options vsock(const Context& context, const domain::Vsock& vsock) {
 }
 
 Options hostdev(const Context& context, const domain::Hostdev& hostdev) {
-  Properties properties = {{"host", host_address(hostdev.source)}, {"id", hostdev.info.alias}};
+  Properties properties = {{"host", domain::to_string(hostdev.source)}, {"id", hostdev.info.alias}};
   add(properties, pci_address(context, hostdev.info));
   if (hostdev.info.boot_order) {
     if (!context.qemu()) unsupported(context, "boot order of the host device '" + hostdev.info.alias + "'");

@@ -27,6 +27,8 @@ using Options = std::vector<Option>;
 void add(Properties& properties, const Properties& more);
 /// An id made from another's: prefix and alias, its last bytes when both are above 255 together.
 std::string related_id(std::string_view prefix, std::string_view alias);
+/// The directory of guest memory. Throws Error: INTERNAL_ERROR when none was prepared.
+const std::string& memory_dir(const Context& context);
 /// Where a device sits: {"bus", "pci.1"}, {"addr", "0x0"}.
 Properties pci_address(const Context& context, const domain::DeviceInfo& info);
 /// What a disk or an interface boots as: its own order, else its kind's place in os/boot when it is the first of its

@@ -1,15 +1,18 @@
-#include <algorithm>
+#include <cctype>
+#include <string_view>
 
 #include "driver/emulator/command.h"
 
 namespace emulator {
 
 Resources placeholders(const domain::Domain& domain) {
-  // What libvirt calls a domain that does not run: "domain--1-NAME", the name cut to twenty characters.
-  std::size_t length = std::min<std::size_t>(domain.name.size(), 20);
-  const auto inside_character = [&] { return length < domain.name.size() && (domain.name[length] & 0xc0) == 0x80; };
-  while (inside_character()) --length;
-  const std::string name = "domain--1-" + domain.name.substr(0, length);
+  // As libvirt names a domain that does not run, "domain--1-NAME" of twenty characters, without those a path may not
+  // have.
+  std::string name = "domain--1-";
+  for (const char byte : domain.name.substr(0, 20)) {
+    const bool safe = std::isalnum(static_cast<unsigned char>(byte)) != 0 || std::string_view("_.:-").contains(byte);
+    name += safe ? byte : '_';
+  }
   Resources resources;
   resources.monitor_path = "/run/libvirt/stratovirt/" + name + "/monitor.sock";
   resources.memory_dir = "/dev/hugepages/libvirt/stratovirt/" + name;

@@ -67,7 +67,8 @@ TEST(Render, RefusesAZeroByte) {
 
 /// A value of up to eight pieces, among them all that a parser might trip over.
 std::string make_value(std::mt19937& random) {
-  constexpr const char* pieces[] = {",", ",,", "=", " ", "'", "\"", "\\", "\n", "\x01", "\x7f", "/", "a", "on", "ü", "磁盘", "%s", "$HOME", "\xf0\x9f\x92\xbe"};
+  constexpr const char* pieces[] = {",",    ",,", "=", " ",  "'", "\"",   "\\", "\n",    "\x01",
+                                    "\x7f", "/",  "a", "on", "ü", "磁盘", "%s", "$HOME", "\xf0\x9f\x92\xbe"};
   std::string value;
   for (auto count = random() % 9; count > 0; --count) value += pieces[random() % std::size(pieces)];
   return value;
@@ -86,7 +87,8 @@ TEST(Render, IsReadBackAsItWas) {
       expected.emplace_back(name, value);
     }
     ASSERT_EQ(parse_qemu(render(option, Kind::qemu)), expected);
-    // StratoVirt's text has no escapes: what is let through is read back by cutting at every comma and first equals sign.
+    // StratoVirt's text has no escapes: what is let through is read back by cutting at every comma and first equals
+    // sign.
     try {
       const std::string text = render(option, Kind::stratovirt);
       ASSERT_EQ(text.find(",,"), std::string::npos) << text;

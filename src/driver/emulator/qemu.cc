@@ -29,12 +29,8 @@ std::optional<Option> memory_backend(const Context& context, const std::string& 
   Option option{"-object", {}, {{"id", id}}};
   const bool file = memory.hugepages || memory.source == "file";
   if (file) {
-    if (context.resources.memory_dir.empty()) {
-      throw core::Error(core::ErrorCode::internal_error,
-                        "no directory for the memory of domain '" + context.domain.name + "'");
-    }
     option.head = "memory-backend-file";
-    option.properties.push_back({"mem-path", context.resources.memory_dir});
+    option.properties.push_back({"mem-path", memory_dir(context)});
   } else if (memory.source == "memfd" || memory.shared) {
     option.head = "memory-backend-memfd";
   } else if (memory.immediate || memory.discard) {

@@ -172,7 +172,7 @@ Options stratovirt_machine(const Context& context) {
   if (os.nvram && !os.nvram->path.empty()) option(pflash(os.nvram->path, 1, false));
   plain("-m", std::to_string((domain.memory_kib + 1023) / 1024));
   if (domain.memory_backing.hugepages || domain.memory_backing.immediate) option({"-mem-prealloc", {}, {}});
-  if (domain.memory_backing.hugepages) plain("-mem-path", context.resources.memory_dir);
+  if (domain.memory_backing.hugepages) plain("-mem-path", memory_dir(context));
   option({"-realtime", {}, {{"mlock", false}}});
   option(processors(domain));
   for (unsigned i = 1; i <= domain.iothreads; ++i) {
