@@ -66,7 +66,7 @@ test-e2e: all ## Stock virsh and its bindings against the daemon
 	@$(PYTEST) tests/e2e --junit-xml build/results/e2e.xml $(ARGS)
 
 .PHONY: test-house
-test-house: build/release/build.ninja ## The quick half of lint, and tests of the tools and the packaging
+test-house: all ## The quick half of lint, and tests of the tools and the packaging
 	@mkdir -p build/results
 	@tools/setup --check build lint test
 	@$(PYTEST) tests/house --junit-xml build/results/house.xml $(ARGS)

@@ -37,15 +37,15 @@ enum class LifecycleAction {
 
 /// memoryBacking ("Memory Backing").
 struct MemoryBacking {
-  bool hugepages = false;                         ///< <hugepages/> written, with or without a page
-  std::optional<std::uint64_t> hugepage_size;     ///< KiB; absent: the host's default size
-  bool shared = false;                            ///< access@mode shared
-  bool access_private = false;                    ///< access@mode private written
-  bool immediate = false;                         ///< allocation@mode immediate
-  bool ondemand = false;                          ///< allocation@mode ondemand written
+  bool hugepages = false;                      ///< <hugepages/> written, with or without a page
+  std::optional<std::uint64_t> hugepage_size;  ///< KiB; absent: the host's default size
+  bool shared = false;                         ///< access@mode shared
+  bool access_private = false;                 ///< access@mode private written
+  bool immediate = false;                      ///< allocation@mode immediate
+  bool ondemand = false;                       ///< allocation@mode ondemand written
   bool locked = false;
   bool nosharepages = false;
-  std::string source;                             ///< source@type: "file", "anonymous", "memfd" or empty
+  std::string source;  ///< source@type: "file", "anonymous", "memfd" or empty
   bool discard = false;
   friend bool operator==(const MemoryBacking&, const MemoryBacking&) = default;
 };
@@ -88,7 +88,7 @@ struct Features {
 struct Cpu {
   enum class Mode { host_passthrough, host_model, maximum, custom };
   Mode mode = Mode::host_passthrough;
-  std::string model;  ///< of mode custom
+  std::string model;                               ///< of mode custom
   std::string check, match, migratable, fallback;  ///< as written, kept; empty when absent
   friend bool operator==(const Cpu&, const Cpu&) = default;
 };
@@ -108,7 +108,7 @@ struct Clock {
 
 /// cputune ("CPU Tuning"): pinning, as libvirt's bitmap text kept as a list of processors.
 struct CpuTune {
-  std::map<unsigned, std::vector<unsigned>> vcpupin;      ///< vCPU -> processors of the host
+  std::map<unsigned, std::vector<unsigned>> vcpupin;  ///< vCPU -> processors of the host
   std::vector<unsigned> emulatorpin;
   std::map<unsigned, std::vector<unsigned>> iothreadpin;  ///< iothread -> processors of the host
   std::optional<std::uint64_t> shares;
@@ -128,13 +128,13 @@ struct Domain {
   std::uint64_t memory_kib = 0;
   std::uint64_t current_memory_kib = 0;
   MemoryBacking memory_backing;
-  unsigned vcpus = 1;                ///< the maximum
+  unsigned vcpus = 1;  ///< the maximum
   unsigned current_vcpus = 1;
-  std::vector<unsigned> cpuset;      ///< vcpu@cpuset; empty for none
+  std::vector<unsigned> cpuset;  ///< vcpu@cpuset; empty for none
   std::optional<std::string> vcpu_placement;
   unsigned iothreads = 0;
   CpuTune cputune;
-  std::string resource_partition;    ///< <resource><partition>; empty for none
+  std::string resource_partition;  ///< <resource><partition>; empty for none
 
   Os os;
   Features features;
@@ -144,7 +144,7 @@ struct Domain {
   LifecycleAction on_reboot = LifecycleAction::restart;
   LifecycleAction on_crash = LifecycleAction::destroy;
   std::optional<bool> suspend_to_mem, suspend_to_disk;  ///< pm
-  bool seclabel_none = false;  ///< <seclabel type='none'/> written
+  bool seclabel_none = false;                           ///< <seclabel type='none'/> written
 
   std::string emulator;
   std::vector<Controller> controllers;
@@ -163,8 +163,9 @@ struct Domain {
 /// Reads a description, checks every value by itself, fills libvirt's defaults (uuid, currentMemory, MACs, target
 /// chassis and port) and adds and addresses what is missing (root ports, the virtio-serial controller, PCI addresses).
 /// Aliases that are not kept are dropped. Bounded in size and depth; no external entities.
-/// Throws Error: XML_ERROR and XML_DETAIL (not well-formed, a value not allowed; naming element, value, what is allowed and line),
-/// CONFIG_UNSUPPORTED (a name libvirt knows and this driver cannot honour), INVALID_ARG, OS_TYPE, INVALID_MAC as libvirt does.
+/// Throws Error: XML_ERROR and XML_DETAIL (not well-formed, a value not allowed; naming element, value, what is allowed
+/// and line), CONFIG_UNSUPPORTED (a name libvirt knows and this driver cannot honour), INVALID_ARG, OS_TYPE,
+/// INVALID_MAC as libvirt does.
 Domain parse(std::string_view xml);
 
 /// Reads what a live state file holds: format() with `live`, aliases and run-time paths kept.
@@ -177,8 +178,8 @@ Device parse_device(std::string_view xml);
 /// queues for kvm). Throws Error: CONFIG_UNSUPPORTED, XML_ERROR.
 void validate(const Domain& domain);
 
-/// Gives every device and controller that lacks one an address, adding root ports where needed. Throws Error: XML_ERROR on a
-/// clash or on a bus that is not there.
+/// Gives every device and controller that lacks one an address, adding root ports where needed. Throws Error: XML_ERROR
+/// on a clash or on a bus that is not there.
 void assign_addresses(Domain& domain);
 
 /// Gives every device libvirt's alias ("virtio-disk0", "net0", "pci.1" …) where it has none of its own. Used at start.

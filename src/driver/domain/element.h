@@ -11,8 +11,9 @@
 #include "driver/core/xml.h"
 #include "driver/domain/names.h"
 
-/// Reading one element's values. Every refusal names the element, the value, what is allowed and the line; it is XML_ERROR
-/// for a value that libvirt does not know, CONFIG_UNSUPPORTED for one that it knows and this driver cannot honour.
+/// Reading one element's values. Every refusal names the element, the value, what is allowed and the line; it is
+/// XML_ERROR for a value that libvirt does not know, CONFIG_UNSUPPORTED for one that it knows and this driver cannot
+/// honour.
 namespace domain {
 
 inline constexpr std::uint64_t any_number = std::numeric_limits<std::uint64_t>::max();
@@ -54,8 +55,8 @@ std::optional<std::string_view> on_off(const std::optional<bool>& value);
 /// Text of an attribute, absent when empty.
 std::optional<std::string_view> unless_empty(std::string_view text);
 
-/// An attribute's value looked up in `table`; `known` are the words that libvirt knows beside them, `unknown` the code that it
-/// has for any other.
+/// An attribute's value looked up in `table`; `known` are the words that libvirt knows beside them, `unknown` the code
+/// that it has for any other.
 template <class E, std::size_t N>
 std::optional<E> read_choice(const core::XmlNode& node, const char* attribute, const Name<E> (&table)[N],
                              std::string_view known = {}, core::ErrorCode unknown = core::ErrorCode::xml_error) {

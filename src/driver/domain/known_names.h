@@ -6,8 +6,9 @@
 
 namespace domain {
 
-/// Refuses, anywhere below `node` (which stands at `path`, as "domain/devices/disk"), the names that libvirt's schema has and
-/// this driver cannot honour. Names that libvirt does not know are ignored, as libvirt does. Throws Error: CONFIG_UNSUPPORTED.
+/// Refuses, anywhere below `node` (which stands at `path`, as "domain/devices/disk"), the names that libvirt's schema
+/// has and this driver cannot honour. Names that libvirt does not know are ignored, as libvirt does. Throws Error:
+/// CONFIG_UNSUPPORTED.
 void refuse_known_names(const core::XmlNode& node, std::string_view path);
 
 }  // namespace domain

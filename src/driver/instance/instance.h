@@ -64,7 +64,8 @@ class Instance : public std::enable_shared_from_this<Instance> {
   /// Ends the process: SIGTERM, then SIGKILL unless `graceful`. Returns when nothing of it is left.
   core::Task<void> destroy(bool graceful);
 
-  /// Takes over what an earlier daemon left running, from its state file's text. A machine that died meanwhile is shutoff.
+  /// Takes over what an earlier daemon left running, from its state file's text. A machine that died meanwhile is
+  /// shutoff.
   core::Task<void> reconnect(std::string state_file);
   /// The running domain as the state file holds it; written again after each change of state.
   void save() const;

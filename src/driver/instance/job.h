@@ -12,8 +12,8 @@
 
 namespace instance {
 
-/// One job a machine at a time: whoever changes a domain holds its job from the first look to the last write. Waiters are
-/// served in the order they came, and give up after libvirt's 30 s with OPERATION_TIMEOUT, naming the holder.
+/// One job a machine at a time: whoever changes a domain holds its job from the first look to the last write. Waiters
+/// are served in the order they came, and give up after libvirt's 30 s with OPERATION_TIMEOUT, naming the holder.
 class Job {
  public:
   /// Held as long as it lives.

@@ -28,8 +28,8 @@ struct Step {
   std::optional<Lifecycle> event;
 };
 
-/// The step that `trigger` makes from `from`; throws core::Error OPERATION_INVALID, with libvirt's words, where there is none.
-/// A step to the state that already holds carries no event (suspend of a paused domain succeeds).
+/// The step that `trigger` makes from `from`; throws core::Error OPERATION_INVALID, with libvirt's words, where there
+/// is none. A step to the state that already holds carries no event (suspend of a paused domain succeeds).
 Step step(State from, Trigger trigger);
 
 }  // namespace instance

@@ -26,13 +26,14 @@ class Monitor : public std::enable_shared_from_this<Monitor> {
   static constexpr std::chrono::seconds command_limit{30};
 
   /// Connects to the socket `name` in `folder` and gets through the handshake. The socket may not be there yet: tried
-  /// until `deadline` or until `gone` says that the emulator has ended. Throws Error: OPERATION_TIMEOUT, INTERNAL_ERROR.
+  /// until `deadline` or until `gone` says that the emulator has ended. Throws Error: OPERATION_TIMEOUT,
+  /// INTERNAL_ERROR.
   static core::Task<std::shared_ptr<Monitor>> connect(std::string folder, std::string name, Clock::time_point deadline,
                                                       std::function<bool()> gone, OnEvent on_event);
   ~Monitor() = default;
 
-  /// Sends a command and waits for its reply's "return". Throws Error: INTERNAL_ERROR with the emulator's own words ("unable
-  /// to execute QEMU command 'x': …", as libvirt), or when the connection broke; OPERATION_TIMEOUT.
+  /// Sends a command and waits for its reply's "return". Throws Error: INTERNAL_ERROR with the emulator's own words
+  /// ("unable to execute QEMU command 'x': …", as libvirt), or when the connection broke; OPERATION_TIMEOUT.
   core::Task<emulator::Json> execute(emulator::Request request, std::chrono::milliseconds limit = command_limit);
 
   /// A client's own command: the whole reply object, an error one too. The same limits.

@@ -50,7 +50,7 @@ struct Running {
   bool reboot_when_off = false;  ///< a client asked for a reboot by the power button
   bool starting = true;
   std::optional<Trigger> ending;  ///< why the process is being ended, once that is known
-  core::Signal gone;  ///< the process ended
+  core::Signal gone;              ///< the process ended
   explicit Running(core::asio::io_context& context) : gone(context) {}
   /// Throws Error: OPERATION_FAILED where an emulator that was found again does not answer.
   std::shared_ptr<Monitor> connected() const {

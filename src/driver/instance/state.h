@@ -18,11 +18,11 @@ struct Status {
 /// virDomainRunningReason … virDomainCrashedReason: those this driver comes to.
 namespace reason {
 inline constexpr int running_booted = 1, running_restored = 3, running_unpaused = 5, running_crashed = 9;
-inline constexpr int paused_unknown = 0, paused_user = 1, paused_save = 3, paused_io_error = 5, paused_shutting_down = 8, paused_crashed = 10,
-                     paused_starting_up = 11;
+inline constexpr int paused_unknown = 0, paused_user = 1, paused_save = 3, paused_io_error = 5,
+                     paused_shutting_down = 8, paused_crashed = 10, paused_starting_up = 11;
 inline constexpr int shutdown_user = 1;
-inline constexpr int shutoff_unknown = 0, shutoff_shutdown = 1, shutoff_destroyed = 2, shutoff_crashed = 3, shutoff_saved = 5,
-                     shutoff_failed = 6, shutoff_daemon = 8;
+inline constexpr int shutoff_unknown = 0, shutoff_shutdown = 1, shutoff_destroyed = 2, shutoff_crashed = 3,
+                     shutoff_saved = 5, shutoff_failed = 6, shutoff_daemon = 8;
 inline constexpr int crashed_panicked = 1;
 }  // namespace reason
 

@@ -35,8 +35,8 @@ class Registry {
   std::vector<InstancePtr> all() const;
   std::size_t active_count() const;
 
-  /// Makes the description persistent: a new domain, or the next start of the one with this name and uuid. Durable when it
-  /// returns. Throws Error: OPERATION_FAILED where name and uuid belong to two domains.
+  /// Makes the description persistent: a new domain, or the next start of the one with this name and uuid. Durable when
+  /// it returns. Throws Error: OPERATION_FAILED where name and uuid belong to two domains.
   core::Task<InstancePtr> define(domain::Domain description);
   core::Task<void> undefine(InstancePtr instance);
   /// A transient domain, running at once.

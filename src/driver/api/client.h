@@ -1,0 +1,91 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+
+#include "driver/core/layout.h"
+#include "driver/protocol/handlers.h"
+#include "driver/registry/registry.h"
+#include "driver/rpc/connection.h"
+
+namespace api {
+
+class Client;
+using Handlers = protocol::Handlers<Client>;
+
+/// What all clients share.
+struct Driver {
+  core::Loop& loop;
+  const core::Layout& layout;
+  registry::Registry& registry;
+  std::set<Client*> clients;
+  /// The console sessions under way, by domain and device.
+  std::map<std::pair<core::Uuid, std::string>, std::weak_ptr<rpc::Stream>> consoles;
+
+  std::string uri() const { return layout.session ? "stratovirt:///session" : "stratovirt:///system"; }
+};
+
+/// One client of the driver.
+class Client : public rpc::Session {
+ public:
+  Client(Driver& driver, rpc::Connection& connection) : driver_(driver), connection_(connection) {
+    driver_.clients.insert(this);
+  }
+  ~Client() override { driver_.clients.erase(this); }
+
+  void serve(rpc::Call& call) override;
+  void closed() override;
+
+  Driver& driver() { return driver_; }
+  registry::Registry& registry() { return driver_.registry; }
+  rpc::Connection& connection() { return connection_; }
+  /// The domain that a call names; by its uuid, as libvirt does. Throws Error: NO_DOMAIN.
+  registry::InstancePtr find(const protocol::Domain& domain) const {
+    return driver_.registry.by_uuid(domain.uuid, domain.name);
+  }
+
+  /// A domain to be destroyed when this client goes (START_AUTODESTROY).
+  void autodestroy(const registry::InstancePtr& instance) { autodestroy_.push_back(instance); }
+
+  /// One registration for an event; `domain` absent: of every domain.
+  struct Callback {
+    int event;
+    std::optional<core::Uuid> domain;
+  };
+  std::map<int, Callback>& callbacks() { return callbacks_; }
+  int next_callback() { return ++last_callback_; }
+
+ private:
+  Driver& driver_;
+  rpc::Connection& connection_;
+  std::map<int, Callback> callbacks_;
+  int last_callback_ = 0;
+  std::vector<std::weak_ptr<instance::Instance>> autodestroy_;
+};
+
+/// The table of all handlers, a function a group.
+const Handlers& handlers();
+void add_connect(Handlers& handlers);
+void add_domain(Handlers& handlers);
+void add_lifecycle(Handlers& handlers);
+void add_console(Handlers& handlers);
+void add_event(Handlers& handlers);
+void add_node(Handlers& handlers);
+
+/// Tells every client that asked for it what happened to a domain.
+void deliver(Driver& driver, const instance::Instance& from, const instance::Event& event);
+
+/// The domain as the wire names it.
+protocol::Domain wire(const instance::Instance& instance);
+
+/// Throws Error INVALID_ARG, with libvirt's words, for a flag beyond `known`.
+void require_flags(std::uint32_t flags, std::uint32_t known, const char* function);
+
+/// The document of virConnectGetCapabilities.
+std::string capabilities_xml();
+
+}  // namespace api

@@ -1,0 +1,110 @@
+#include <algorithm>
+
+#include "driver/api/client.h"
+#include "driver/core/error.h"
+#include "driver/emulator/command.h"
+#include "driver/host/facts.h"
+#include "driver/host/spawn.h"
+#include "driver/instance/probe.h"
+#include "driver/protocol/connect.h"
+
+namespace api {
+namespace {
+
+using namespace protocol;
+using core::Error;
+using core::ErrorCode;
+using core::Task;
+
+/// libvirt's release whose protocol this is: 9.0.0.
+constexpr std::uint64_t library_version = 9'000'000;
+
+AuthListRet list_auth(Client&) { AuthListRet ret;
+  ret.types.push_back(AuthType::none);
+  return ret; }
+
+void open(Client& client, const ConnectOpenArgs& args) {
+  if (!args.name || args.name->empty() || *args.name == client.driver().uri()) return;
+  throw Error(ErrorCode::no_connect, "URI '" + *args.name + "', here is '" + client.driver().uri() + "'");
+}
+
+void close(Client&) {}
+
+ConnectGetTypeRet get_type(Client&) { return {"StratoVirt"}; }
+ConnectGetLibVersionRet get_lib_version(Client&) { return {library_version}; }
+ConnectGetHostnameRet get_hostname(Client&) { return {host::hostname()}; }
+ConnectGetUriRet get_uri(Client& client) { return {client.driver().uri()}; }
+ConnectIsSecureRet is_secure(Client& client) { return {client.connection().peer().local ? 1 : 0}; }
+
+/// The version of the emulator that serves this host: a StratoVirt where there is one, else QEMU.
+Task<ConnectGetVersionRet> get_version(Client* client) {
+  const auto version = co_await client->driver().loop.blocking([]() -> std::uint64_t {
+    for (const auto type : {domain::Type::kvm, domain::Type::qemu}) {
+      const auto program = host::find_program(emulator::default_program(type, domain::Arch::x86_64));
+      if (program) return instance::probe(*program).version.number();
+    }
+    throw Error(ErrorCode::internal_error, "Cannot find suitable emulator: neither stratovirt nor qemu-system-x86_64 is installed");
+  });
+  co_return ConnectGetVersionRet{version};
+}
+
+/// virDrvFeature: what of the protocol this server knows.
+ConnectSupportsFeatureRet supports_feature(Client& client, const ConnectSupportsFeatureArgs& args) {
+  enum { typed_param_string = 9, program_keepalive = 10, remote_event_callback = 14, remote_close_callback = 15 };
+  switch (args.feature) {
+    case program_keepalive: client.connection().start_keepalive(); return {1};
+    case typed_param_string:
+    case remote_close_callback:
+    case remote_event_callback: return {1};
+    default: return {0};
+  }
+}
+
+void register_close_callback(Client&) {}
+
+ConnectGetCapabilitiesRet get_capabilities(Client&) { return {capabilities_xml()}; }
+
+ConnectGetMaxVcpusRet get_max_vcpus(Client&, const ConnectGetMaxVcpusArgs&) { return {254}; }
+
+ConnectGetSysinfoRet get_sysinfo(Client&, const ConnectGetSysinfoArgs& args) {
+  require_flags(args.flags, 0, "virConnectGetSysinfo");
+  return {host::sysinfo_xml()};
+}
+
+ConnectDomainXmlToNativeRet xml_to_native(Client&, const ConnectDomainXmlToNativeArgs& args) {
+  require_flags(args.flags, 0, "virConnectDomainXMLToNative");
+  domain::Domain domain = domain::parse(args.domain_xml);
+  if (args.native_format == "stratovirt-argv") {
+    domain.type = domain::Type::kvm;
+  } else if (args.native_format == "qemu-argv") {
+    domain.type = domain::Type::qemu;
+  } else {
+    throw Error(ErrorCode::invalid_arg, "unsupported config type " + args.native_format);
+  }
+  domain::assign_aliases(domain);
+  return {emulator::to_native(domain)};
+}
+
+}  // namespace
+
+void add_connect(Handlers& handlers) {
+  using enum Procedure;
+  handlers.add<auth_list>(list_auth);
+  handlers.add<connect_open>(open);
+  handlers.add<connect_close>(close);
+  handlers.add<connect_get_type>(get_type);
+  handlers.add<connect_get_version>(get_version);
+  handlers.add<connect_get_lib_version>(get_lib_version);
+  handlers.add<connect_get_hostname>(get_hostname);
+  handlers.add<connect_get_uri>(get_uri);
+  handlers.add<connect_is_secure>(is_secure);
+  handlers.add<connect_supports_feature>(supports_feature);
+  handlers.add<connect_register_close_callback>(register_close_callback);
+  handlers.add<connect_unregister_close_callback>(register_close_callback);
+  handlers.add<connect_get_capabilities>(get_capabilities);
+  handlers.add<connect_get_max_vcpus>(get_max_vcpus);
+  handlers.add<connect_get_sysinfo>(get_sysinfo);
+  handlers.add<connect_domain_xml_to_native>(xml_to_native);
+}
+
+}  // namespace api

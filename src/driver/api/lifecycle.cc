@@ -1,0 +1,129 @@
+#include <unistd.h>
+
+#include "driver/api/client.h"
+#include "driver/core/error.h"
+#include "driver/protocol/domain.h"
+
+namespace api {
+namespace {
+
+using namespace protocol;
+using core::Error;
+using core::ErrorCode;
+using core::Task;
+
+/// virDomainCreateFlags.
+enum { start_paused = 1, start_autodestroy = 2, start_bypass_cache = 4, start_force_boot = 8 };
+
+domain::Domain read(const std::string& xml) {
+  domain::Domain description = domain::parse(xml);
+  domain::validate(description);
+  return description;
+}
+
+Task<DomainDefineXmlFlagsRet> define_flags(Client* client, DomainDefineXmlFlagsArgs args) {
+  require_flags(args.flags, 0, "virDomainDefineXMLFlags");
+  co_return DomainDefineXmlFlagsRet{wire(*co_await client->registry().define(read(args.xml)))};
+}
+Task<DomainDefineXmlRet> define(Client* client, DomainDefineXmlArgs args) {
+  co_return DomainDefineXmlRet{wire(*co_await client->registry().define(read(args.xml)))};
+}
+
+Task<void> undefine_flags(Client* client, DomainUndefineFlagsArgs args) {
+  enum { managed_save = 1, snapshots = 2, nvram = 4, keep_nvram = 8, checkpoints = 16 };
+  require_flags(args.flags, managed_save | snapshots | nvram | keep_nvram | checkpoints, "virDomainUndefineFlags");
+  if ((args.flags & nvram) && (args.flags & keep_nvram)) {
+    throw Error(ErrorCode::operation_invalid, "cannot both keep and delete nvram");
+  }
+  const auto subject = client->find(args.dom);
+  const auto job = co_await subject->job().acquire("remoteDispatchDomainUndefineFlags");
+  if (!subject->persistent()) throw Error(ErrorCode::operation_invalid, "cannot undefine transient domain");
+  const std::string store = subject->config()->os.nvram ? subject->config()->os.nvram->path : "";
+  co_await client->registry().undefine(subject);
+  if ((args.flags & nvram) && !store.empty() && ::unlink(store.c_str()) < 0 && errno != ENOENT) {
+    throw Error::system(errno, "failed to remove nvram: " + store);
+  }
+}
+Task<void> undefine(Client* client, DomainUndefineArgs args) { return undefine_flags(client, {args.dom, 0}); }
+
+Task<registry::InstancePtr> start(Client* client, Domain dom, std::uint32_t flags) {
+  require_flags(flags, start_paused | start_autodestroy | start_bypass_cache | start_force_boot, "virDomainCreateWithFlags");
+  const auto subject = client->find(dom);
+  const auto job = co_await subject->job().acquire("remoteDispatchDomainCreateWithFlags");
+  co_await client->registry().start(subject, flags & start_paused);
+  if (flags & start_autodestroy) client->autodestroy(subject);
+  co_return subject;
+}
+Task<void> create(Client* client, DomainCreateArgs args) { co_await start(client, std::move(args.dom), 0); }
+Task<DomainCreateWithFlagsRet> create_with_flags(Client* client, DomainCreateWithFlagsArgs args) {
+  co_return DomainCreateWithFlagsRet{wire(*co_await start(client, std::move(args.dom), args.flags))};
+}
+Task<DomainCreateXmlRet> create_xml(Client* client, DomainCreateXmlArgs args) {
+  require_flags(args.flags, start_paused | start_autodestroy, "virDomainCreateXML");
+  const auto subject = co_await client->registry().create(read(args.xml_desc), args.flags & start_paused);
+  if (args.flags & start_autodestroy) client->autodestroy(subject);
+  co_return DomainCreateXmlRet{wire(*subject)};
+}
+
+/// Finds the domain, takes its job and does `what` to it.
+template <class F>
+Task<void> under_job(Client* client, Domain dom, const char* name, F what) {
+  const auto subject = client->find(dom);
+  const auto job = co_await subject->job().acquire(name);
+  co_await what(*subject);
+}
+
+Task<void> suspend(Client* client, DomainSuspendArgs args) {
+  return under_job(client, std::move(args.dom), "remoteDispatchDomainSuspend", [](auto& one) { return one.suspend(); });
+}
+Task<void> resume(Client* client, DomainResumeArgs args) {
+  return under_job(client, std::move(args.dom), "remoteDispatchDomainResume", [](auto& one) { return one.resume(); });
+}
+/// virDomainShutdownFlagValues and virDomainRebootFlagValues agree: 1 is the ACPI button; a guest's agent, init control,
+/// signals and hypercalls are not there.
+void require_acpi(std::uint32_t flags, const char* function) {
+  require_flags(flags, 0x1f, function);
+  if (flags && !(flags & 1)) throw Error(ErrorCode::argument_unsupported, std::string(function) + ": only the ACPI power button is supported");
+}
+Task<void> shutdown_flags(Client* client, DomainShutdownFlagsArgs args) {
+  require_acpi(args.flags, "virDomainShutdownFlags");
+  return under_job(client, std::move(args.dom), "remoteDispatchDomainShutdownFlags", [](auto& one) { return one.shutdown(false); });
+}
+Task<void> shutdown(Client* client, DomainShutdownArgs args) { return shutdown_flags(client, {std::move(args.dom), 0}); }
+Task<void> reboot(Client* client, DomainRebootArgs args) {
+  require_acpi(args.flags, "virDomainReboot");
+  return under_job(client, std::move(args.dom), "remoteDispatchDomainReboot", [](auto& one) { return one.shutdown(true); });
+}
+Task<void> reset(Client* client, DomainResetArgs args) {
+  require_flags(args.flags, 0, "virDomainReset");
+  return under_job(client, std::move(args.dom), "remoteDispatchDomainReset", [](auto& one) { return one.reset(); });
+}
+Task<void> destroy_flags(Client* client, DomainDestroyFlagsArgs args) {
+  require_flags(args.flags, 1, "virDomainDestroyFlags");
+  const bool graceful = args.flags & 1;
+  return under_job(client, std::move(args.dom), "remoteDispatchDomainDestroyFlags", [graceful](auto& one) { return one.destroy(graceful); });
+}
+Task<void> destroy(Client* client, DomainDestroyArgs args) { return destroy_flags(client, {std::move(args.dom), 0}); }
+
+}  // namespace
+
+void add_lifecycle(Handlers& handlers) {
+  using enum Procedure;
+  handlers.add<domain_define_xml>(define);
+  handlers.add<domain_define_xml_flags>(define_flags);
+  handlers.add<domain_undefine>(undefine);
+  handlers.add<domain_undefine_flags>(undefine_flags);
+  handlers.add<domain_create>(create);
+  handlers.add<domain_create_with_flags>(create_with_flags);
+  handlers.add<domain_create_xml>(create_xml);
+  handlers.add<domain_suspend>(suspend);
+  handlers.add<domain_resume>(resume);
+  handlers.add<domain_shutdown>(shutdown);
+  handlers.add<domain_shutdown_flags>(shutdown_flags);
+  handlers.add<domain_reboot>(reboot);
+  handlers.add<domain_reset>(reset);
+  handlers.add<domain_destroy>(destroy);
+  handlers.add<domain_destroy_flags>(destroy_flags);
+}
+
+}  // namespace api

@@ -1,0 +1,102 @@
+"""What `make install` puts onto a host: units that systemd accepts, configuration that the daemon knows."""
+import os
+import re
+
+import pytest
+
+from house import TREE, run
+
+PACKAGING = TREE / "packaging"
+CONFIGURATION = ["virtstratovirtd.conf", "stratovirt.conf"]
+
+
+def keys(name):
+    return re.findall(r"^#([a-z_]+) = ", (PACKAGING / name).read_text(), re.M)
+
+
+def sources():
+    return "\n".join(path.read_text() for path in (TREE / "src/driver").rglob("*.cc") if "_test" not in path.name)
+
+
+@pytest.mark.parametrize("prefix", ["", "user-"])
+def test_systemd_accepts_the_units(tmp_path, prefix):
+    program = tmp_path / "virtstratovirtd"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    units = []
+    for source in (PACKAGING / "systemd").glob(f"{prefix}virtstratovirtd*"):
+        unit = tmp_path / source.name.removeprefix(prefix).removesuffix(".in")
+        unit.write_text(source.read_text().replace("@CMAKE_INSTALL_FULL_SBINDIR@", str(tmp_path)))
+        units.append(unit)
+    assert len(units) == (2 if prefix else 4)
+    tmp_path.chmod(0o700)
+    result = run("systemd-analyze", "verify", *units, *(["--user"] if prefix else []),
+                 env=os.environ | {"XDG_RUNTIME_DIR": str(tmp_path)})
+    assert (result.returncode, result.stdout) == (0, "")
+
+
+def test_machines_outlive_the_daemon():
+    for name in ("virtstratovirtd.service.in", "user-virtstratovirtd.service.in"):
+        assert "\nKillMode=process\n" in (PACKAGING / "systemd" / name).read_text()
+
+
+def test_sockets_of_the_units_are_where_clients_look():
+    units = {path.name: path.read_text() for path in (PACKAGING / "systemd").glob("*.socket")}
+    writing = units["virtstratovirtd.socket"]
+    assert "ListenStream=/run/libvirt/virtstratovirtd-sock\nSocketMode=0770\nSocketGroup=libvirt\n" in writing
+    assert "ListenStream=/run/libvirt/virtstratovirtd-sock-ro\nSocketMode=0777\n" in units["virtstratovirtd-ro.socket"]
+    assert "ListenStream=/run/libvirt/libvirt-sock\nSocketMode=0770\n" in units["virtstratovirtd-legacy.socket"]
+    assert "ListenStream=%t/libvirt/virtstratovirtd-sock\nSocketMode=0600\n" in units["user-virtstratovirtd.socket"]
+
+
+@pytest.mark.parametrize("name", CONFIGURATION)
+def test_every_key_offered_is_read(name):
+    assert keys(name)
+    text = sources()
+    assert [key for key in keys(name) if f'"{key}"' not in text] == []
+
+
+def test_every_key_read_is_offered():
+    read = set(re.findall(r'\bconf\w*\.(?:string|boolean|integer|unsigned_integer|strings|mode)\("(\w+)"', sources()))
+    assert read - {key for name in CONFIGURATION for key in keys(name)} == set()
+
+
+@pytest.mark.parametrize("name", CONFIGURATION)
+def test_every_line_is_a_comment_or_one_setting(name):
+    for line in (PACKAGING / name).read_text().splitlines():
+        assert re.fullmatch(r'|# .*|#[a-z_]+ = (-?\d+|"[^"]*"|\[ ("[^"]*",? )+\])', line), line
+
+
+def test_logrotate_accepts_its_file(tmp_path):
+    result = run("logrotate", "--debug", "--state", tmp_path / "state", PACKAGING / "logrotate")
+    assert result.returncode == 0
+    assert "error" not in result.stdout
+
+
+def test_install_puts_everything_in_place_and_keeps_configuration(tmp_path):
+    def install():
+        result = run("make", "-C", TREE, "install", f"DESTDIR={tmp_path}")
+        assert result.returncode == 0, result.stdout
+
+    install()
+    for path in (
+        "usr/sbin/virtstratovirtd",
+        "usr/lib/systemd/system/virtstratovirtd.service",
+        "usr/lib/systemd/system/virtstratovirtd.socket",
+        "usr/lib/systemd/system/virtstratovirtd-ro.socket",
+        "usr/lib/systemd/system/virtstratovirtd-legacy.socket",
+        "usr/lib/systemd/user/virtstratovirtd.service",
+        "usr/lib/systemd/user/virtstratovirtd.socket",
+        "usr/lib/sysusers.d/virtstratovirtd.conf",
+        "etc/libvirt/virtstratovirtd.conf",
+        "etc/libvirt/stratovirt.conf",
+        "etc/logrotate.d/virtstratovirtd",
+    ):
+        assert (tmp_path / path).is_file(), path
+    unit = (tmp_path / "usr/lib/systemd/system/virtstratovirtd.service").read_text()
+    assert "ExecStart=/usr/sbin/virtstratovirtd " in unit
+
+    own = tmp_path / "etc/libvirt/stratovirt.conf"
+    own.write_text("max_queued = 7\n")
+    install()
+    assert own.read_text() == "max_queued = 7\n"
