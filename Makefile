@@ -12,7 +12,7 @@ ARGS ?=
 SECONDS_EACH ?= 60
 JOBS := $(shell nproc)
 PYTEST := /usr/bin/python3 -m pytest -p no:cacheprovider --color=auto
-SUITES := unit asan
+SUITES := unit smoke
 sources = $$(find src tests bench -name '*.h' -o -name '*.cc')
 
 build/%/build.ninja:
@@ -58,6 +58,13 @@ test-asan test-tsan: test-%: build/%/build.ninja
 	@cmake --build --preset $*
 	@mkdir -p build/results
 	@ctest --preset $* -j$(JOBS) --output-junit $(CURDIR)/build/results/$*.xml $(ARGS)
+
+.PHONY: test-smoke
+test-smoke: all ## One walk through the front door: virsh, the daemon, a real guest
+	@tools/setup --check run guest test
+	@tests/guest/build build/guest/x86_64
+	@mkdir -p build/results
+	@$(PYTEST) tests/smoke --junit-xml build/results/smoke.xml $(ARGS)
 
 .PHONY: test-e2e
 test-e2e: all ## Stock virsh and its bindings against the daemon

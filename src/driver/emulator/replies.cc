@@ -49,9 +49,10 @@ int thread_id(const Json& object) {
   return static_cast<int>(number(object, {"thread-id", "thread_id"}, std::numeric_limits<int>::max()));
 }
 
-const Json& list(const Json& reply) {
+/// Calls `read` with every item of a list.
+void each(const Json& reply, const auto& read) {
   if (!reply.is_array()) broken("list");
-  return reply;
+  for (const Json& item : reply) read(item);
 }
 
 /// "virtio-disk0" of "/machine/peripheral/virtio-disk0/virtio-backend".
@@ -71,38 +72,38 @@ Status read_status(const Json& reply) {
 std::vector<Vcpu> read_vcpus(const Json& reply) {
   constexpr unsigned most = 0xffff;
   std::vector<Vcpu> result;
-  for (const Json& item : list(reply)) {
+  each(reply, [&result](const Json& item) {
     result.push_back({static_cast<unsigned>(number(item, {"cpu-index", "CPU"}, most)), thread_id(item),
                       optional_bool(item, "halted")});
-  }
+  });
   std::ranges::sort(result, {}, &Vcpu::index);
   return result;
 }
 
 std::vector<Iothread> read_iothreads(const Json& reply) {
   std::vector<Iothread> result;
-  for (const Json& item : list(reply)) result.push_back({text(item, {"id"}), thread_id(item)});
+  each(reply, [&result](const Json& item) { result.push_back({text(item, {"id"}), thread_id(item)}); });
   return result;
 }
 
 std::vector<Chardev> read_chardevs(const Json& reply) {
-  constexpr std::string_view pty = "pty:";
+  static constexpr std::string_view pty = "pty:";
   std::vector<Chardev> result;
-  for (const Json& item : list(reply)) {
+  each(reply, [&result](const Json& item) {
     Chardev chardev{text(item, {"label"}), {}};
     if (const std::string name = text(item, {"filename"}); name.starts_with(pty))
       chardev.pty_path = name.substr(pty.size());
     result.push_back(std::move(chardev));
-  }
+  });
   return result;
 }
 
 std::vector<BlockStats> read_block_stats(const Json& reply) {
   std::vector<BlockStats> result;
-  for (const Json& item : list(reply)) {
+  each(reply, [&result](const Json& item) {
     BlockStats stats;
     stats.device = alias_in(optional_text(item, {"qdev"}));
-    if (stats.device.empty()) continue;  // flash chips and the like
+    if (stats.device.empty()) return;  // flash chips and the like
     const Json* values = find(item, {"stats"});
     if (values == nullptr) broken("stats");
     const std::pair<const char*, std::uint64_t BlockStats::*> rows[] = {
@@ -118,7 +119,7 @@ std::vector<BlockStats> read_block_stats(const Json& reply) {
     for (const auto& [name, member] : rows) stats.*member = number(*values, {name});
     if (find(*values, {"wr_highest_offset"}) != nullptr) stats.highest_offset = number(*values, {"wr_highest_offset"});
     result.push_back(std::move(stats));
-  }
+  });
   return result;
 }
 
