@@ -77,7 +77,9 @@ std::string lines(const domain::Domain& domain) {
 std::vector<fs::path> descriptions() {
   std::vector<fs::path> result;
   for (const char* folder : {"domain", "emulator"}) {
-    for (const auto& entry : fs::directory_iterator(fs::path(TEST_DATA_DIR) / folder)) {
+    const fs::path place = fs::path(TEST_DATA_DIR) / folder;
+    if (!fs::is_directory(place)) continue;
+    for (const auto& entry : fs::directory_iterator(place)) {
       fs::path path = entry.path();
       if (path.extension() != ".xml" || path.stem().has_extension()) continue;  // NAME.out.xml is a result
       if (!fs::exists(path.parent_path() / (path.stem().string() + ".error"))) result.push_back(std::move(path));
