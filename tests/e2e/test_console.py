@@ -1,0 +1,226 @@
+"""The console: an interactive login, taking over, refusing a second, leaving, vanishing, and much output."""
+
+import hashlib
+import os
+
+import libvirt
+import pytest
+
+from lib import xml
+from lib.console import Console
+from lib.wait import until
+
+
+def test_login_and_uname(guest):
+    with guest.console("--force") as console:
+        console.connected().login()
+        assert console.command("uname -a").startswith("Linux guest ")
+        assert console.leave() == 0
+
+
+def test_the_domain_goes_on_after_the_client_left(guest):
+    with guest.console("--force") as console:
+        console.connected().login()
+        console.command("left=behind")
+        console.leave()
+    assert guest.run("echo $left") == "behind"
+
+
+def test_console_by_devname(guest):
+    alias = xml.tree(guest.domain.XMLDesc()).find("devices/console/alias").get("name")
+    with guest.console("--devname", alias, "--force") as console:
+        console.connected().login()
+        console.leave()
+
+
+def test_a_second_client_is_refused(guest, virsh):
+    with guest.console("--force") as first:
+        first.connected().login()
+        with guest.console() as second:
+            second.expect("Active console session exists for this domain")
+            assert second.ended() == 1
+        assert "Active console session exists" in virsh.fails("console", guest.name, "--safe", input="")
+        assert first.command("echo undisturbed") == "undisturbed"
+        first.leave()
+
+
+def test_force_takes_it_over(guest):
+    with guest.console("--force") as first:
+        first.connected().login()
+        with guest.console("--force") as second:
+            second.connected().login()
+            first.ended()
+            assert second.command("echo mine") == "mine"
+            second.leave()
+
+
+def test_safe_is_supported(guest):
+    with guest.console("--safe") as console:
+        console.connected().login()
+        console.leave()
+
+
+def test_a_client_that_vanishes_frees_the_console(guest):
+    with guest.console("--force") as console:
+        console.connected().login()
+        console.type("yes | head -c 3000000\r")
+        console.expect("y\r\ny\r\n")
+        console.vanish()
+
+    def free():
+        with guest.console() as again:
+            return again.child.expect([r"Escape character is \^\]", "Active console session"]) == 0
+
+    until(free, "the console to be free", 10)
+    assert guest.run("echo here", 60) == "here"
+
+
+def test_no_terminal_is_needed_to_be_refused(guest, virsh):
+    assert "must be connected to a controlling TTY" in virsh.fails("console", guest.name, input="")
+
+
+def test_no_console_at_all(running, virsh, uri):
+    with Console(uri, running.name()) as console:
+        console.expect("cannot find character device|no console")
+        assert console.ended() == 1
+
+
+def test_ttyconsole(guest, virsh):
+    tty = virsh("ttyconsole", guest.name)
+    assert tty == xml.tree(guest.domain.XMLDesc()).find("devices/console").get("tty") and os.path.exists(tty)
+
+
+def test_suspend_stops_answers_and_resume_brings_them(guest, virsh):
+    with guest.console("--force") as console:
+        console.connected().login()
+        virsh("suspend", guest.name)
+        try:
+            assert console.silent("echo an-$((40+2))-swer\r", "an-42-swer")
+        finally:
+            virsh("resume", guest.name)
+        console.expect("an-42-swer")
+        console.command("true")
+        console.leave()
+
+
+class Stream:
+    """A console through libvirt-python, for exact bytes."""
+
+    def __init__(self, domain, flags=libvirt.VIR_DOMAIN_CONSOLE_FORCE):
+        self.connection = libvirt.open(domain.connect().getURI())
+        self.stream = self.connection.newStream()
+        self.connection.lookupByName(domain.name()).openConsole(None, self.stream, flags)
+
+    def send(self, data):
+        while data:
+            data = data[self.stream.send(data) :]
+
+    def until(self, mark, limit):
+        received = bytearray()
+        while mark not in received[-len(mark) - 70000 :]:
+            chunk = self.stream.recv(65536)
+            assert chunk, "the stream ended"
+            received += chunk
+            assert len(received) < limit, "more came than was written"
+        return bytes(received)
+
+    def close(self):
+        self.stream.abort()
+        self.connection.close()
+
+
+def spew(guest, mebibytes):
+    """Has the guest write that much in one go; what came must be exactly it."""
+    guest.run("true")
+    console = Stream(guest.domain)
+    count = mebibytes << 20
+    console.send(f"stty -echo -onlcr; echo sp''ew; yes 0123456789abcde | head -c {count}; echo do''ne; stty echo onlcr\r".encode())
+    received = console.until(b"done\n", count + (1 << 20))
+    body = received[received.index(b"spew\n") + 5 : received.rindex(b"done\n")]
+    expected = b"0123456789abcde\n" * (count // 16)
+    assert len(body) == count and hashlib.sha256(body).digest() == hashlib.sha256(expected).digest()
+    console.close()
+
+
+def test_a_guest_that_writes_many_mebibytes(guest):
+    spew(guest, 8)
+    assert guest.run("echo still here") == "still here"
+
+
+def test_a_client_that_never_reads_blocks_nobody(guest, conn, virsh):
+    """Its guest waits, the daemon holds little, and others are served."""
+    guest.run("true")
+    console = Stream(guest.domain)
+    console.send(b"yes 0123456789abcde | head -c 4000000; echo all-writ''ten\r")
+    for _ in range(50):
+        assert conn.getHostname()
+    assert virsh("domstate", guest.name) == "running"
+    console.until(b"all-written", 5 << 20)
+    console.close()
+
+
+def test_bytes_pass_unchanged_towards_the_guest(guest):
+    """All 256 values: the guest's terminal is raw and says what it received."""
+    guest.run("true")
+    console = Stream(guest.domain)
+    console.send(b"stty raw -echo; echo rea''dy; head -c 2048 | sha256sum; stty -raw echo\r")
+    console.until(b"ready", 1 << 16)
+    data = bytes(range(256)) * 8
+    console.send(data)
+    console.until(hashlib.sha256(data).hexdigest().encode(), 1 << 16)
+    console.close()
+    assert guest.run("echo sane") == "sane"
+
+
+def test_the_stream_ends_with_the_domain(create):
+    domain = create(devices=xml.CONSOLE)
+    console = Stream(domain)
+    domain.destroy()
+    with pytest.raises(libvirt.libvirtError):
+        while console.stream.recv(1024):
+            pass
+        raise libvirt.libvirtError("ended")  # an orderly end is as good
+    console.connection.close()
+
+
+def test_the_console_of_a_paused_machine_opens(create):
+    Stream(create(devices=xml.CONSOLE)).close()
+
+
+def test_a_unix_console(define, base, name):
+    import socket
+
+    path = f"{base}/{name[:20]}.sock"
+    domain = define(devices=f"<console type='unix'><source mode='bind' path='{path}'/><target type='virtio'/></console>")
+    domain.createWithFlags(libvirt.VIR_DOMAIN_START_PAUSED)
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(path)
+    domain.destroy()
+
+
+def test_a_unix_console_through_the_stream(define, base, name, expected):
+    """libvirt serves unix consoles too, as a client of the emulator's socket."""
+    domain = define(devices=f"<console type='unix'><source mode='bind' path='{base}/{name[:20]}.sock'/><target type='virtio'/></console>")
+    domain.createWithFlags(libvirt.VIR_DOMAIN_START_PAUSED)
+    Stream(domain, 0).close()
+
+
+def test_a_file_console(define, base, name, refused, conn):
+    path = base / f"{name}.log"
+    domain = define(devices=f"<console type='file'><source path='{path}'/><target type='virtio'/></console>")
+    domain.createWithFlags(libvirt.VIR_DOMAIN_START_PAUSED)
+    assert path.exists()
+    refused(libvirt.VIR_ERR_INTERNAL_ERROR, domain.openConsole, None, conn.newStream(), 0)
+
+
+def test_start_and_create_with_console(uri, conn, tidy, name, file, guest_files, root_disk):
+    text = xml.linux(name, guest_files(), root_disk())
+    with Console(uri, None, shell=["create", str(file(text)), "--console"]) as console:
+        console.connected().login()
+        assert console.command("uname -s") == "Linux"
+        console.leave()
+    conn.lookupByName(name).destroy()
+    conn.defineXML(text)
+    with Console(uri, None, shell=["start", name, "--console"]) as console:
+        console.connected().expect("Linux version|login:|EXT4", 60)
+        console.leave()
