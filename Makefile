@@ -49,7 +49,14 @@ count: # What the last `make test` counted
 test-unit: build/release/build.ninja ## Unit tests of the optimised build
 	@cmake --build --preset release
 	@mkdir -p build/results
-	@ctest --preset release -j$(JOBS) --output-junit $(CURDIR)/build/results/unit.xml $(ARGS)
+	@ctest --preset release -L unit -j$(JOBS) --output-junit $(CURDIR)/build/results/unit.xml $(ARGS)
+
+.PHONY: test-integration
+test-integration: build/release/build.ninja ## What the pieces make is tried on the real programs they make it for
+	@tools/setup --check build run test
+	@cmake --build --preset release
+	@mkdir -p build/results
+	@ctest --preset release -L integration --output-junit $(CURDIR)/build/results/integration.xml $(ARGS)
 
 .PHONY: test-asan test-tsan
 test-asan: ## Unit tests under the address and undefined behaviour sanitizers
@@ -57,7 +64,7 @@ test-tsan: ## Unit tests under the thread sanitizer
 test-asan test-tsan: test-%: build/%/build.ninja
 	@cmake --build --preset $*
 	@mkdir -p build/results
-	@ctest --preset $* -j$(JOBS) --output-junit $(CURDIR)/build/results/$*.xml $(ARGS)
+	@ctest --preset $* -L unit -j$(JOBS) --output-junit $(CURDIR)/build/results/$*.xml $(ARGS)
 
 .PHONY: test-smoke
 test-smoke: all ## One walk through the front door: virsh, the daemon, a real guest
@@ -111,4 +118,4 @@ clean: ## Remove everything built
 
 .PHONY: help
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
