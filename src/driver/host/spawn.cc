@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <charconv>
 #include <cstdlib>
@@ -77,9 +78,9 @@ struct Plan {
 
   ::setsid();
   ::umask(config.umask);
-  struct sigaction standard{};
-  standard.sa_handler = SIG_DFL;
-  for (int number = 1; number < NSIG; ++number) ::sigaction(number, &standard, nullptr);
+  // The C library keeps two signals from its callers, which a parent may have ignored all the same: ask the kernel.
+  constexpr std::array<std::uint64_t, 4> standard{};  // the kernel's struct sigaction, all zero: SIG_DFL
+  for (int number = 1; number < NSIG; ++number) ::syscall(SYS_rt_sigaction, number, &standard, nullptr, 8);
   for (const int group : config.cgroup) static_cast<void>(!::write(group, "0", 1));  // accounting alone: may fail
 
   if (::dup2(plan.input.get(), 0) < 0 || ::dup2(plan.output.get(), 1) < 0 || ::dup2(plan.output.get(), 2) < 0 ||
