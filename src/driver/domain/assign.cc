@@ -1,178 +1,247 @@
 #include <algorithm>
-#include <functional>
 #include <set>
+#include <tuple>
+#include <type_traits>
 
 #include "driver/core/error.h"
-#include "driver/domain/domain.h"
+#include "driver/domain/change.h"
 
 namespace domain {
 namespace {
 
 using core::Error;
 using core::ErrorCode;
-using Model = Controller::Model;
 using Kind = Controller::Type;
+using Model = Controller::Model;
 
-constexpr unsigned slots = 32;
-constexpr unsigned last_slot = 0x1f;  ///< q35's LPC bridge is there
+constexpr unsigned slots = 32, functions = 8, buses = 256;
+constexpr unsigned q35_bridge_slot = 0x1f;  // the LPC bridge, and SATA and SMBus beside it
 
-/// Every device that has a place on PCI.
-void for_each_pci(Domain& domain, const std::function<void(DeviceInfo&)>& visit) {
-  for (auto& controller : domain.controllers) {
-    if (controller.model != Model::pcie_root) visit(controller.info);
-  }
-  for (auto& disk : domain.disks) visit(disk.info);
-  for (auto& interface : domain.interfaces) visit(interface.info);
-  if (domain.memballoon && domain.memballoon->model == Memballoon::Model::virtio) visit(domain.memballoon->info);
-  for (auto& rng : domain.rngs) visit(rng.info);
-  if (domain.vsock) visit(domain.vsock->info);
-  for (auto& hostdev : domain.hostdevs) visit(hostdev.info);
+/// Whether the device stands on PCI.
+bool has_place(const Controller& controller) {
+  return controller.model != Model::pcie_root;
+}
+bool has_place(const Memballoon& balloon) {
+  return balloon.model != Memballoon::Model::none;
+}
+bool has_place(const Serial&) {
+  return false;
+}
+bool has_place(const Console&) {
+  return false;
+}
+bool has_place(const auto&) {
+  return true;
 }
 
-bool has_bus(const Domain& domain, unsigned bus) {
-  return std::ranges::any_of(domain.controllers, [&](const Controller& one) { return one.type == Kind::pci && one.index == bus; });
+template <class T>
+bool is_root_port(const T& device) {
+  if constexpr (std::is_same_v<T, Controller>) return device.model == Model::pcie_root_port;
+  return false;
 }
 
-/// The places taken so far; checks each new one against the rules of its bus.
+[[noreturn]] void refuse(const PciAddress& address, const std::string& why) {
+  throw Error(ErrorCode::xml_error, "Invalid PCI address " + to_string(address) + ". " + why);
+}
+
+/// The places of a domain that are taken; a new one is checked against the rules of its bus.
 class Places {
  public:
-  explicit Places(const Domain& domain) : domain_(domain) {}
+  explicit Places(const Domain& domain) : x86_(domain.os.arch == Arch::x86_64) {
+    for (const Controller& controller : domain.controllers)
+      if (controller.type == Kind::pci) buses_.insert(controller.index);
+  }
 
-  void take(const PciAddress& address) {
-    const std::string text = to_string(address);
-    if (!has_bus(domain_, address.bus)) {
-      throw Error(ErrorCode::xml_error, "PCI address " + text + ": there is no PCI controller of index " + std::to_string(address.bus));
-    }
-    if (address.bus != 0 && address.slot != 0) {
-      throw Error(ErrorCode::xml_error, "PCI address " + text + ": a pcie-root-port has slot 0 only");
-    }
-    if (address.bus == 0 && address.slot == 0) throw Error(ErrorCode::xml_error, "PCI address " + text + ": slot 0 of bus 0 is the host bridge's");
-    if (!taken_.insert({address.bus, address.slot, address.function}).second) {
-      throw Error(ErrorCode::xml_error, "Attempted double use of PCI Address " + text);
-    }
+  void add_bus(unsigned bus) { buses_.insert(bus); }
+
+  void take(const PciAddress& address, bool root_port) {
+    if (!buses_.contains(address.bus))
+      refuse(address, "There is no PCI controller with index '" + std::to_string(address.bus) + "' for its bus");
+    if (address.bus != 0 && root_port) refuse(address, "A pcie-root-port stands on bus 0");
+    if (address.bus != 0 && address.slot != 0) refuse(address, "slot must be <= 0");
+    if (address.bus == 0 && address.slot == 0) refuse(address, "slot must be >= 1");
+    const bool reserved = x86_ && address.bus == 0 && address.slot == q35_bridge_slot;
+    if (reserved || !taken_.emplace(address.bus, address.slot, address.function).second)
+      throw Error(ErrorCode::xml_error, "Attempted double use of PCI Address " + to_string(address));
+    if (!root_port) whole_.emplace(address.bus, address.slot);
   }
-  bool bus_is_free(unsigned bus) const {
-    return std::ranges::none_of(taken_, [&](const auto& place) { return std::get<0>(place) == bus; });
+
+  bool is_free(unsigned bus) const { return used_functions(bus, 0) == 0; }
+
+  /// A place for a root port: a slot of its own while there is one, then a function beside other root ports.
+  PciAddress root_port_place() const {
+    for (unsigned limit = 1; limit <= functions; ++limit)
+      for (unsigned slot = 1; slot < slots; ++slot) {
+        if ((x86_ && slot == q35_bridge_slot) || whole_.contains({0, slot})) continue;
+        unsigned function = 0;
+        while (taken_.contains({0, slot, function})) ++function;
+        if (function < limit)
+          return {.slot = static_cast<std::uint8_t>(slot), .function = static_cast<std::uint8_t>(function)};
+      }
+    throw Error(ErrorCode::internal_error, "No more available PCI slots");
   }
-  bool slot_is_free(unsigned slot) const {
-    return std::ranges::none_of(taken_, [&](const auto& place) { return std::get<0>(place) == 0 && std::get<1>(place) == slot; });
+
+  /// How many functions of the slot are taken.
+  std::size_t used_functions(unsigned bus, unsigned slot) const {
+    std::size_t count = 0;
+    for (unsigned function = 0; function < functions; ++function) count += taken_.contains({bus, slot, function});
+    return count;
   }
 
  private:
-  const Domain& domain_;
+  bool x86_;
+  std::set<unsigned> buses_;
   std::set<std::tuple<unsigned, unsigned, unsigned>> taken_;
+  std::set<std::pair<unsigned, unsigned>> whole_;  // slots that something else than root ports is in
 };
 
-PciAddress free_root_slot(const Places& places) {
-  for (unsigned slot = 1; slot < slots; ++slot) {
-    if (slot != last_slot && places.slot_is_free(slot)) return {0, 0, static_cast<std::uint8_t>(slot), 0, false};
-  }
-  throw Error(ErrorCode::xml_error, "No more available PCI slots");
+void refuse_twins(const Domain& domain) {
+  std::set<std::pair<Kind, unsigned>> seen;
+  for (const Controller& controller : domain.controllers)
+    if (!seen.emplace(controller.type, controller.index).second)
+      throw Error(ErrorCode::xml_error, "Multiple '" +
+                                            std::string(controller.type == Kind::pci ? "pci" : "virtio-serial") +
+                                            "' controllers with index '" + std::to_string(controller.index) + "'");
 }
 
 void add_missing_controllers(Domain& domain) {
-  if (!has_bus(domain, 0)) {
+  const auto is_root = [](const Controller& one) { return one.model == Model::pcie_root; };
+  const auto is_serial = [](const Controller& one) { return one.type == Kind::virtio_serial; };
+  const auto needs_serial = [](const Console& one) { return one.target == Console::Target::virtio; };
+  if (std::ranges::none_of(domain.controllers, is_root)) {
     Controller root;
     root.model = Model::pcie_root;
     domain.controllers.insert(domain.controllers.begin(), root);
   }
-  const bool virtio_console = std::ranges::any_of(domain.consoles, [](const Console& one) { return one.target == Console::Target::virtio; });
-  if (virtio_console && std::ranges::none_of(domain.controllers, [](const Controller& one) { return one.type == Kind::virtio_serial; })) {
+  if (std::ranges::any_of(domain.consoles, needs_serial) && std::ranges::none_of(domain.controllers, is_serial)) {
     Controller serial;
     serial.type = Kind::virtio_serial;
     domain.controllers.push_back(serial);
   }
-  // Every bus that an address names below the highest written one is there.
-  unsigned highest = 0;
-  for_each_pci(domain, [&](DeviceInfo& device) {
-    if (device.address) highest = std::max<unsigned>(highest, device.address->bus);
-  });
-  for (unsigned bus = 1; bus <= highest; ++bus) {
-    if (has_bus(domain, bus)) continue;
-    Controller port;
-    port.model = Model::pcie_root_port;
-    port.index = bus;
-    domain.controllers.push_back(port);
-  }
 }
 
+/// A new root port, after the other PCI controllers.
 unsigned add_root_port(Domain& domain) {
-  unsigned index = 1;
-  while (has_bus(domain, index)) ++index;
-  if (index > 255) throw Error(ErrorCode::xml_error, "No more available PCI buses");
   Controller port;
   port.model = Model::pcie_root_port;
-  port.index = index;
-  domain.controllers.push_back(port);
-  return index;
+  port.index = free_index(domain);
+  if (port.index >= buses) throw Error(ErrorCode::internal_error, "No more available PCI slots");
+  const auto last = std::ranges::find_if(domain.controllers.rbegin(), domain.controllers.rend(),
+                                         [](const Controller& one) { return one.type == Kind::pci; });
+  domain.controllers.insert(last.base(), port);
+  return port.index;
+}
+
+void place_root_ports(Domain& domain, Places& places) {
+  for (Controller& controller : domain.controllers) {
+    if (!is_root_port(controller)) continue;
+    if (!controller.info.address) {
+      controller.info.address = places.root_port_place();
+      places.take(*controller.info.address, true);
+    }
+    if (!controller.chassis) controller.chassis = controller.index;
+    if (!controller.port)
+      controller.port = controller.info.address->slot * functions + controller.info.address->function;
+  }
 }
 
 }  // namespace
 
-void assign_addresses(Domain& domain) {
-  add_missing_controllers(domain);
+void assign_addresses(Domain& domain, Ports ports) {
+  refuse_twins(domain);
+  if (ports == Ports::add) add_missing_controllers(domain);
   Places places(domain);
-  for_each_pci(domain, [&](DeviceInfo& device) {
-    if (device.address) places.take(*device.address);
-  });
-  // Devices first, since they may need ports of their own; then the ports themselves on the root bus.
   std::size_t homeless = 0;
-  for (const auto& controller : domain.controllers) homeless += controller.type == Kind::virtio_serial && !controller.info.address;
-  const auto count = [&](DeviceInfo& device) { homeless += !device.address; };
-  for (auto& disk : domain.disks) count(disk.info);
-  for (auto& interface : domain.interfaces) count(interface.info);
-  if (domain.memballoon && domain.memballoon->model == Memballoon::Model::virtio) count(domain.memballoon->info);
-  for (auto& rng : domain.rngs) count(rng.info);
-  if (domain.vsock) count(domain.vsock->info);
-  for (auto& hostdev : domain.hostdevs) count(hostdev.info);
-  std::vector<unsigned> homes;
-  for (const auto& controller : domain.controllers) {
-    if (controller.model == Model::pcie_root_port && places.bus_is_free(controller.index)) homes.push_back(controller.index);
-  }
-  while (homes.size() < homeless) homes.push_back(add_root_port(domain));
+  for_each_device(domain, [&](auto& device) {
+    if (!has_place(device)) return;
+    if (device.info.address)
+      places.take(*device.info.address, is_root_port(device));
+    else
+      homeless += !is_root_port(device);
+  });
+
+  std::vector<unsigned> homes;  // buses, each of one device
+  for (const Controller& controller : domain.controllers)
+    if (is_root_port(controller) && places.is_free(controller.index)) homes.push_back(controller.index);
   std::ranges::sort(homes);
-  for (auto& controller : domain.controllers) {
-    if (controller.model != Model::pcie_root_port) continue;
-    if (!controller.info.address) {
-      controller.info.address = free_root_slot(places);
-      places.take(*controller.info.address);
-    }
-    if (!controller.chassis) controller.chassis = controller.index;
-    if (!controller.port) controller.port = controller.info.address->slot * 8u + controller.info.address->function;
+  while (homes.size() < homeless) {
+    if (ports != Ports::add) throw Error(ErrorCode::internal_error, "No more available PCI slots");
+    homes.push_back(add_root_port(domain));
+    places.add_bus(homes.back());
   }
-  std::size_t next = 0;
-  for_each_pci(domain, [&](DeviceInfo& device) {
-    if (device.address) return;
-    device.address = PciAddress{0, static_cast<std::uint8_t>(homes[next++]), 0, 0, false};
-    places.take(*device.address);
+  place_root_ports(domain, places);
+
+  auto home = homes.begin();
+  for_each_device(domain, [&](auto& device) {
+    if (!has_place(device) || device.info.address) return;
+    device.info.address = PciAddress{.bus = static_cast<std::uint8_t>(*home++)};
+    places.take(*device.info.address, false);
+  });
+  // Function 0 says whether there are others in its slot.
+  for_each_device(domain, [&](auto& device) {
+    auto& address = device.info.address;
+    if (has_place(device) && address && address->function == 0 &&
+        places.used_functions(address->bus, address->slot) > 1)
+      address->multifunction = true;
   });
 }
 
+namespace {
+
+/// The aliases that are used, and the next that is free of a kind.
+class Aliases {
+ public:
+  explicit Aliases(const Domain& domain) {
+    for_each_device(domain, [&](const auto& device) { used_.insert(device.info.alias); });
+  }
+
+  void give(DeviceInfo& info, const std::string& kind, unsigned number) {
+    if (!info.alias.empty()) return;
+    while (!used_.insert(kind + std::to_string(number)).second) ++number;
+    info.alias = kind + std::to_string(number);
+  }
+
+ private:
+  std::set<std::string> used_;
+};
+
+/// "vda" is 0, "vdz" 25, "vdaa" 26: the number that libvirt gives a disk.
+unsigned disk_number(std::string_view target) {
+  const std::size_t letters = target.starts_with("xvd") || target.starts_with("ubd") ? 3 : 2;
+  unsigned number = 0;
+  for (const char c : target.substr(letters)) {
+    if (c < 'a' || c > 'z') break;
+    number = number * 26 + static_cast<unsigned>(c - 'a') + 1;
+  }
+  return number - 1;
+}
+
+}  // namespace
+
 void assign_aliases(Domain& domain) {
-  const auto give = [](DeviceInfo& device, std::string name) {
-    if (device.alias.empty()) device.alias = std::move(name);
-  };
-  const auto numbered = [&](auto& devices, const char* prefix) {
-    for (std::size_t i = 0; i < devices.size(); ++i) give(devices[i].info, prefix + std::to_string(i));
-  };
-  for (auto& controller : domain.controllers) {
-    const std::string index = std::to_string(controller.index);
-    give(controller.info, controller.type == Kind::virtio_serial ? "virtio-serial" + index
-                          : controller.model == Model::pcie_root ? "pcie." + index
-                                                                 : "pci." + index);
+  Aliases aliases(domain);
+  for (Controller& controller : domain.controllers) {
+    const char* const pci = controller.model == Model::pcie_root ? "pcie." : "pci.";
+    aliases.give(controller.info, controller.type == Kind::pci ? pci : "virtio-serial", controller.index);
   }
-  numbered(domain.disks, "virtio-disk");
-  numbered(domain.interfaces, "net");
-  numbered(domain.serials, "serial");
-  for (std::size_t i = 0; i < domain.consoles.size(); ++i) {
-    Console& console = domain.consoles[i];
-    give(console.info, console.target == Console::Target::serial && !domain.serials.empty() ? domain.serials.front().info.alias
-                                                                                             : "console" + std::to_string(i));
+  for (Disk& disk : domain.disks) aliases.give(disk.info, "virtio-disk", disk_number(disk.target));
+  const auto in_order = [&](auto& devices, const char* kind) {
+    for (unsigned i = 0; auto& device : devices) aliases.give(device.info, kind, i++);
+  };
+  in_order(domain.interfaces, "net");
+  in_order(domain.serials, "serial");
+  in_order(domain.rngs, "rng");
+  in_order(domain.hostdevs, "hostdev");
+  // The console that is a serial port's other name has its alias too.
+  for (unsigned i = 0; Console & console : domain.consoles) {
+    if (console.target == Console::Target::serial && !domain.serials.empty())
+      console.info.alias = domain.serials.front().info.alias;
+    else
+      aliases.give(console.info, "console", i);
+    ++i;
   }
-  if (domain.memballoon) give(domain.memballoon->info, "balloon0");
-  numbered(domain.rngs, "rng");
-  if (domain.vsock) give(domain.vsock->info, "vsock0");
-  numbered(domain.hostdevs, "hostdev");
+  if (domain.memballoon) aliases.give(domain.memballoon->info, "balloon", 0);
+  if (domain.vsock) aliases.give(domain.vsock->info, "vsock", 0);
 }
 
 }  // namespace domain

@@ -163,9 +163,9 @@ struct Domain {
 /// Reads a description, checks every value by itself, fills libvirt's defaults (uuid, currentMemory, MACs, target
 /// chassis and port) and adds and addresses what is missing (root ports, the virtio-serial controller, PCI addresses).
 /// Aliases that are not kept are dropped. Bounded in size and depth; no external entities.
-/// Throws Error: XML_ERROR and XML_DETAIL (not well-formed, a value not allowed; naming element, value, what is allowed
-/// and line), CONFIG_UNSUPPORTED (a name libvirt knows and this driver cannot honour), INVALID_ARG, OS_TYPE,
-/// INVALID_MAC as libvirt does.
+/// Throws Error: XML_DETAIL (not well-formed), XML_ERROR (a value not allowed; naming element, value, what is allowed
+/// and line), CONFIG_UNSUPPORTED (what libvirt knows and this driver cannot honour), and where libvirt has them
+/// NO_NAME, NO_SOURCE, NO_TARGET, INVALID_ARG, OVERFLOW, INTERNAL_ERROR.
 Domain parse(std::string_view xml);
 
 /// Reads what a live state file holds: format() with `live`, aliases and run-time paths kept.
@@ -178,9 +178,13 @@ Device parse_device(std::string_view xml);
 /// queues for kvm). Throws Error: CONFIG_UNSUPPORTED, XML_ERROR.
 void validate(const Domain& domain);
 
+/// Whether devices without an address may get root ports of their own, or only those that are free: of a running
+/// machine.
+enum class Ports { add, as_they_are };
+
 /// Gives every device and controller that lacks one an address, adding root ports where needed. Throws Error: XML_ERROR
-/// on a clash or on a bus that is not there.
-void assign_addresses(Domain& domain);
+/// on a clash or on a bus that is not there, INTERNAL_ERROR when no place is left, as libvirt.
+void assign_addresses(Domain& domain, Ports ports = Ports::add);
 
 /// Gives every device libvirt's alias ("virtio-disk0", "net0", "pci.1" …) where it has none of its own. Used at start.
 void assign_aliases(Domain& domain);
@@ -193,8 +197,27 @@ struct FormatOptions {
 /// The description as dumpxml shows it; parses back to the same value.
 std::string format(const Domain& domain, const FormatOptions& options = {});
 
-/// Every device's common part, for walking all of them.
+/// One device as it stands in the description.
+std::string format(const Device& device, bool live = false);
+
+/// Every device's common part.
 const DeviceInfo& info(const Device& device);
+DeviceInfo& info(Device& device);
+
+/// Calls `visit` with every device and controller, of a domain that is const or not, in the order that places are given
+/// in.
+template <class D, class Visit>
+void for_each_device(D& domain, const Visit& visit) {
+  for (auto& device : domain.controllers) visit(device);
+  for (auto& device : domain.disks) visit(device);
+  for (auto& device : domain.interfaces) visit(device);
+  if (domain.memballoon) visit(*domain.memballoon);
+  for (auto& device : domain.rngs) visit(device);
+  if (domain.vsock) visit(*domain.vsock);
+  for (auto& device : domain.hostdevs) visit(device);
+  for (auto& device : domain.serials) visit(device);
+  for (auto& device : domain.consoles) visit(device);
+}
 
 std::string_view to_string(Type type);
 std::string_view to_string(Arch arch);

@@ -62,8 +62,8 @@ void refuse_value(const XmlNode& node, const char* attribute, std::string_view v
 }
 
 void refuse_lack(const XmlNode& node, std::string_view what) {
-  throw Error(ErrorCode::xml_error, "Missing " + std::string(what) + " in element '" + std::string(node.name()) + "' (line " +
-                                        std::to_string(node.line()) + ")");
+  throw Error(ErrorCode::xml_error, "Missing " + std::string(what) + " in element '" + std::string(node.name()) +
+                                        "' (line " + std::to_string(node.line()) + ")");
 }
 
 std::optional<std::uint64_t> to_number(std::string_view text, bool any_base) {
@@ -81,8 +81,8 @@ std::optional<std::uint64_t> to_number(std::string_view text, bool any_base) {
   return value;
 }
 
-std::optional<std::uint64_t> read_number(const XmlNode& node, const char* attribute, std::uint64_t least, std::uint64_t most,
-                                         bool any_base) {
+std::optional<std::uint64_t> read_number(const XmlNode& node, const char* attribute, std::uint64_t least,
+                                         std::uint64_t most, bool any_base) {
   const auto text = node.attribute(attribute);
   if (!text) return std::nullopt;
   const auto value = to_number(*text, any_base);
@@ -122,8 +122,12 @@ std::uint64_t scale_to_kib(std::uint64_t value, const std::string& unit) {
   return static_cast<std::uint64_t>((bytes + 1023) >> 10);
 }
 
-std::optional<bool> read_yes_no(const XmlNode& node, const char* attribute) { return read_switch(node, attribute, "yes", "no"); }
-std::optional<bool> read_on_off(const XmlNode& node, const char* attribute) { return read_switch(node, attribute, "on", "off"); }
+std::optional<bool> read_yes_no(const XmlNode& node, const char* attribute) {
+  return read_switch(node, attribute, "yes", "no");
+}
+std::optional<bool> read_on_off(const XmlNode& node, const char* attribute) {
+  return read_switch(node, attribute, "on", "off");
+}
 
 std::optional<std::string> read_word(const XmlNode& node, const char* attribute, std::string_view allowed,
                                      std::string_view known, ErrorCode unknown) {
@@ -159,8 +163,8 @@ std::optional<std::string_view> unless_empty(std::string_view text) {
 std::vector<unsigned> parse_cpus(std::string_view text) {
   constexpr std::uint64_t limit = 1024;  // libvirt's
   const auto refuse = [&] {
-    throw Error(ErrorCode::invalid_arg,
-                "Failed to parse bitmap '" + std::string(text.substr(0, 256)) + "' (allowed: as '0-3,^2,8', below 1024)");
+    throw Error(ErrorCode::invalid_arg, "Failed to parse bitmap '" + std::string(text.substr(0, 256)) +
+                                            "' (allowed: as '0-3,^2,8', below 1024)");
   };
   std::set<unsigned> cpus;
   std::string_view rest = trimmed(text);
@@ -174,7 +178,8 @@ std::vector<unsigned> parse_cpus(std::string_view text) {
     const auto first = to_number(part.substr(0, dash));
     const auto last = dash == std::string_view::npos ? first : to_number(part.substr(dash + 1));
     if (!first || !last || *last < *first || *last >= limit || (without && dash != std::string_view::npos)) refuse();
-    for (auto cpu = static_cast<unsigned>(*first); cpu <= *last; ++cpu) without ? void(cpus.erase(cpu)) : void(cpus.insert(cpu));
+    for (auto cpu = static_cast<unsigned>(*first); cpu <= *last; ++cpu)
+      without ? void(cpus.erase(cpu)) : void(cpus.insert(cpu));
     if (comma == rest.size()) break;
     rest.remove_prefix(comma + 1);
   }

@@ -9,11 +9,12 @@
 namespace domain {
 namespace {
 
-/// What libvirt's schema (domaincommon.rng) has in each element that this driver reads, less what it honours; attributes
-/// with '@'. A row without names is walked through to the rows below it.
+/// What libvirt's schema (domaincommon.rng) has in each element that this driver reads, less what it honours;
+/// attributes with '@'. A row without names is walked through to the rows below it.
 const std::map<std::string_view, std::string_view, std::less<>> refused{
     {"domain",
-     "blkiotune bootloader bootloader_args datacenterpath defaultiothread idmap iothreadids keywrap launchSecurity maxMemory "
+     "blkiotune bootloader bootloader_args datacenterpath defaultiothread idmap iothreadids keywrap launchSecurity "
+     "maxMemory "
      "memtune numatune on_lockfailure perf sysinfo vcpus"},
     {"domain/memory", "@dumpCore"},
     {"domain/memoryBacking", ""},
@@ -29,7 +30,8 @@ const std::map<std::string_view, std::string_view, std::less<>> refused{
     {"domain/os/loader", "@stateless"},
     {"domain/os/nvram", "@type source"},
     {"domain/features",
-     "capabilities ccf-assist cfpc hap hpt htm hyperv ibs ioapic kvm msrs nested-hv privnet pvspinlock sbbc smm tcg viridian "
+     "capabilities ccf-assist cfpc hap hpt htm hyperv ibs ioapic kvm msrs nested-hv privnet pvspinlock sbbc smm tcg "
+     "viridian "
      "vmcoreinfo xen"},
     {"domain/features/apic", "@eoi"},
     {"domain/cpu", "cache feature maxphysaddr numa topology vendor"},
@@ -38,32 +40,39 @@ const std::map<std::string_view, std::string_view, std::less<>> refused{
     {"domain/clock/timer", "@frequency @mode catchup"},
     {"domain/seclabel", "baselabel imagelabel label"},
     {"domain/devices",
-     "audio channel crypto filesystem graphics hub input iommu lease memory nvram panic parallel pstore redirdev redirfilter "
+     "audio channel crypto filesystem graphics hub input iommu lease memory nvram panic parallel pstore redirdev "
+     "redirfilter "
      "shmem smartcard sound tpm video watchdog"},
 
     {"domain/devices/disk",
-     "@model @rawio @sgio @snapshot acpi auth backenddomain blockio encryption geometry mirror product transient vendor wwn"},
+     "@model @rawio @sgio @snapshot acpi auth backenddomain blockio encryption geometry mirror product transient "
+     "vendor wwn"},
     {"domain/devices/disk/driver",
      "@ats @copy_on_read @error_policy @event_idx @ioeventfd @iommu @packed @page_per_vq @queue_size @rerror_policy "
      "metadata_cache"},
     {"domain/devices/disk/source",
-     "@dir @fdgroup @managed @mode @name @namespace @path @pool @protocol @query @startupPolicy @tls @tlsHostname @type @volume "
-     "address auth config cookies encryption host identity initiator readahead reconnect reservations seclabel slices snapshot "
+     "@dir @fdgroup @managed @mode @name @namespace @path @pool @protocol @query @startupPolicy @tls @tlsHostname "
+     "@type @volume "
+     "address auth config cookies encryption host identity initiator readahead reconnect reservations seclabel slices "
+     "snapshot "
      "ssl timeout"},
     {"domain/devices/disk/target", "@removable @rotation_rate @tray"},
     {"domain/devices/disk/iotune",
-     "group_name read_bytes_sec_max_length read_iops_sec_max_length total_bytes_sec_max_length total_iops_sec_max_length "
+     "group_name read_bytes_sec_max_length read_iops_sec_max_length total_bytes_sec_max_length "
+     "total_iops_sec_max_length "
      "write_bytes_sec_max_length write_iops_sec_max_length"},
     {"domain/devices/disk/boot", "@loadparm"},
     {"domain/devices/disk/address", "zpci"},
 
     {"domain/devices/interface",
-     "@managed @trustGuestRxFilters acpi backend backenddomain bandwidth coalesce downscript filterref guest ip portForward rom "
+     "@managed @trustGuestRxFilters acpi backend backenddomain bandwidth coalesce downscript filterref guest ip "
+     "portForward rom "
      "route script teaming tune virtualport vlan"},
     {"domain/devices/interface/driver",
      "@ats @event_idx @ioeventfd @iommu @packed @page_per_vq @rss @rss_hash_report @txmode guest host"},
     {"domain/devices/interface/source",
-     "@address @connectionid @dev @macTableManager @missing @mode @name @network @path @port @portgroup @portgroupid @portid "
+     "@address @connectionid @dev @macTableManager @missing @mode @name @network @path @port @portgroup @portgroupid "
+     "@portid "
      "@switchid @type address ip local product reconnect route vendor"},
     {"domain/devices/interface/mac", "@check @type"},
     {"domain/devices/interface/boot", "@loadparm"},
@@ -88,7 +97,8 @@ const std::map<std::string_view, std::string_view, std::less<>> refused{
 
     {"domain/devices/hostdev", "@display @model @ramfb @rawio @sgio acpi ip readonly rom route shareable teaming"},
     {"domain/devices/hostdev/source",
-     "@guestReset @name @protocol @startupPolicy @writeFiltering @wwpn adapter auth block char host initiator interface product "
+     "@guestReset @name @protocol @startupPolicy @writeFiltering @wwpn adapter auth block char host initiator "
+     "interface product "
      "vendor"},
     {"domain/devices/hostdev/boot", "@loadparm"},
     {"domain/devices/hostdev/address", "zpci"},
@@ -109,7 +119,8 @@ void refuse_known_names(const core::XmlNode& node, std::string_view path) {
   if (row == refused.end()) return;
   const std::string element = "element '" + std::string(node.name()) + "'";
   for (const std::string_view name : node.attributes())
-    if (has_word(row->second, "@" + std::string(name))) refuse(node, "attribute '" + std::string(name) + "' in " + element);
+    if (has_word(row->second, "@" + std::string(name)))
+      refuse(node, "attribute '" + std::string(name) + "' in " + element);
   for (const core::XmlNode& child : node.children()) {
     const std::string name(child.name());
     if (!child.namespace_uri().empty()) {
@@ -120,6 +131,13 @@ void refuse_known_names(const core::XmlNode& node, std::string_view path) {
     if (has_word(row->second, name)) refuse(child, "element '" + name + "' in " + element);
     refuse_known_names(child, std::string(path) + "/" + name);
   }
+}
+
+void refuse_known_device(const core::XmlNode& device) {
+  constexpr std::string_view devices = "domain/devices";
+  const std::string name(device.name());
+  if (has_word(refused.at(devices), name)) refuse(device, "element '" + name + "'");
+  refuse_known_names(device, std::string(devices) + "/" + name);
 }
 
 }  // namespace domain

@@ -11,4 +11,7 @@ namespace domain {
 /// CONFIG_UNSUPPORTED.
 void refuse_known_names(const core::XmlNode& node, std::string_view path);
 
+/// The same for a device that stands alone, its own name included.
+void refuse_known_device(const core::XmlNode& device);
+
 }  // namespace domain

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <set>
 
 #include "driver/core/error.h"
@@ -9,40 +10,102 @@ namespace {
 using core::Error;
 using core::ErrorCode;
 
-/// The limits of a StratoVirt (docs/xml.md); libvirt's own bind type='qemu'.
-constexpr std::uint64_t kvm_least_kib = std::uint64_t{128} << 10, kvm_most_kib = std::uint64_t{512} << 20;
-constexpr unsigned kvm_most_vcpus = 254, kvm_most_iothreads = 8, kvm_most_queues = 16;
+/// What bounds a domain of either type: a StratoVirt's own limits (its configuration guide), and QEMU's of these
+/// machines.
+struct Limits {
+  std::uint64_t least_kib, most_kib;
+  unsigned vcpus, iothreads, queues;
+  const char* of;
+};
+constexpr std::uint64_t mib = 1024, gib = 1024 * mib;
+constexpr Limits stratovirt{128 * mib, 512 * gib, 254, 8, 16, "a StratoVirt"};
+constexpr Limits qemu_q35{1, ~std::uint64_t{0}, 288, 1024, 256, "machine type 'q35'"};
+constexpr Limits qemu_virt{1, ~std::uint64_t{0}, 512, 1024, 256, "machine type 'virt'"};
 
-[[noreturn]] void unsupported(const std::string& what) { throw Error(ErrorCode::config_unsupported, what); }
+const Limits& limits_of(const Domain& domain) {
+  if (domain.type == Type::kvm) return stratovirt;
+  return domain.os.arch == Arch::x86_64 ? qemu_q35 : qemu_virt;
+}
 
-void validate_kvm(const Domain& domain) {
-  if (domain.memory_kib < kvm_least_kib || domain.memory_kib > kvm_most_kib) {
-    unsupported("memory of " + std::to_string(domain.memory_kib) + " KiB: a StratoVirt has 128 MiB to 512 GiB");
-  }
-  if (domain.vcpus > kvm_most_vcpus) unsupported("vcpu '" + std::to_string(domain.vcpus) + "': a StratoVirt has at most 254");
-  if (domain.iothreads > kvm_most_iothreads) unsupported("iothreads '" + std::to_string(domain.iothreads) + "': a StratoVirt has at most 8");
-  for (const auto& interface : domain.interfaces) {
-    if (interface.queues.value_or(1) > kvm_most_queues) {
-      unsupported("interface queues '" + std::to_string(*interface.queues) + "': a StratoVirt has at most 16");
-    }
-  }
-  if (domain.consoles.size() > 1 && domain.consoles[0].target == domain.consoles[1].target) unsupported("a StratoVirt has one console");
-  if (domain.serials.size() > 1) unsupported("a StratoVirt has one serial port");
+[[noreturn]] void unsupported(const std::string& what) {
+  throw Error(ErrorCode::config_unsupported, what);
+}
+
+void check_most(const std::string& what, std::uint64_t value, std::uint64_t most, const Limits& limits) {
+  if (value > most)
+    unsupported(what + " '" + std::to_string(value) + "' is more than " + limits.of + " has: " + std::to_string(most));
+}
+
+void validate_resources(const Domain& domain, const Limits& limits) {
+  if (domain.memory_kib < limits.least_kib || domain.memory_kib > limits.most_kib)
+    unsupported("element 'memory' of " + std::to_string(domain.memory_kib) + " KiB (allowed for " + limits.of + ": " +
+                std::to_string(limits.least_kib) + " to " + std::to_string(limits.most_kib) + ")");
+  if (domain.current_memory_kib > domain.memory_kib)
+    unsupported("element 'currentMemory' of " + std::to_string(domain.current_memory_kib) +
+                " KiB is more than the memory, " + std::to_string(domain.memory_kib));
+  if (domain.current_vcpus == 0 || domain.current_vcpus > domain.vcpus)
+    unsupported("maximum vCPU count must not be less than current vCPU count, " + std::to_string(domain.current_vcpus));
+  check_most("element 'vcpu'", domain.vcpus, limits.vcpus, limits);
+  check_most("element 'iothreads'", domain.iothreads, limits.iothreads, limits);
+  if (domain.memory_backing.hugepages && domain.memory_backing.ondemand)
+    unsupported("hugepages are not allowed with memory allocation ondemand");
+  for (const auto& [iothread, cpus] : domain.cputune.iothreadpin)
+    if (iothread == 0 || iothread > domain.iothreads)
+      unsupported("Cannot find 'iothread' : " + std::to_string(iothread));
+}
+
+void validate_disk(const Disk& disk, const Domain& domain, const Limits& limits) {
+  const std::string name = "disk '" + disk.target + "': ";
+  if (disk.iothread && (*disk.iothread == 0 || *disk.iothread > domain.iothreads))
+    unsupported("Disk iothread '" + std::to_string(*disk.iothread) + "' of disk '" + disk.target +
+                "' not defined (allowed: 1 to " + std::to_string(domain.iothreads) + ", element 'iothreads')");
+  if (disk.io == Disk::Io::native && disk.cache != Disk::Cache::none && disk.cache != Disk::Cache::directsync)
+    unsupported(name + "io='native' needs either no disk cache or directsync cache mode");
+  check_most(name + "queues", disk.queues.value_or(1), limits.queues, limits);
+  IoTune others = disk.iotune;
+  others.total_iops_sec = 0;
+  if (domain.type == Type::kvm && !(others == IoTune{}))
+    unsupported(name + "element 'iotune' of a StratoVirt has total_iops_sec only");
+}
+
+/// What must be there once in a domain: targets, aliases, places in the boot order, consoles.
+void validate_uniqueness(const Domain& domain) {
+  std::map<std::string, std::string> targets;
+  for (const Disk& disk : domain.disks)
+    if (const auto [first, added] = targets.emplace(disk.target, disk.source); !added)
+      throw Error(ErrorCode::xml_error, "target '" + disk.target + "' duplicated for disk sources '" + first->second +
+                                            "' and '" + disk.source + "'");
+  std::set<std::string> aliases;
+  std::set<unsigned> orders;
+  for_each_device(domain, [&]<class T>(const T& device) {
+    if constexpr (std::is_same_v<T, Console>)
+      if (device.target == Console::Target::serial) return;  // it shares its serial port's
+    if (!device.info.alias.empty() && !aliases.insert(device.info.alias).second)
+      unsupported("non unique alias detected: " + device.info.alias);
+    if (device.info.boot_order && !orders.insert(*device.info.boot_order).second)
+      unsupported("boot order '" + std::to_string(*device.info.boot_order) + "' used for more than one device");
+  });
+  if (!orders.empty() && !domain.os.boot.empty())
+    unsupported("per-device boot elements cannot be used together with os/boot elements");
+  if (domain.serials.size() > 1) unsupported("more than one element 'serial': the machine has one port");
+  if (std::ranges::count(domain.consoles, Console::Target::virtio, &Console::target) > 1)
+    unsupported("more than one element 'console' of target 'virtio': the machine has one port");
+  for (std::size_t i = 1; i < domain.consoles.size(); ++i)
+    if (domain.consoles[i].target == Console::Target::serial)
+      unsupported("Only the first console can be a serial port");
 }
 
 }  // namespace
 
 void validate(const Domain& domain) {
-  if (!domain.memory_kib) throw Error(ErrorCode::xml_error, "missing element or attribute '/domain/memory'");
-  if (!domain.features.acpi) unsupported("features/acpi is missing: a StratoVirt machine needs ACPI");
-  std::set<std::string> targets, aliases;
-  for (const auto& disk : domain.disks) {
-    if (!targets.insert(disk.target).second) unsupported("target '" + disk.target + "' duplicated for disk sources");
-    if (disk.iothread && (*disk.iothread < 1 || *disk.iothread > domain.iothreads)) {
-      unsupported("Disk iothread '" + std::to_string(*disk.iothread) + "' not defined in iothreadid");
-    }
-  }
-  if (domain.type == Type::kvm) validate_kvm(domain);
+  const Limits& limits = limits_of(domain);
+  if (!domain.features.acpi) unsupported("element 'features' lacks 'acpi', which the machine needs");
+  validate_resources(domain, limits);
+  for (const Disk& disk : domain.disks) validate_disk(disk, domain, limits);
+  for (const Interface& interface : domain.interfaces)
+    check_most("interface '" + to_string(interface.mac) + "': queues", interface.queues.value_or(1), limits.queues,
+               limits);
+  validate_uniqueness(domain);
 }
 
 }  // namespace domain

@@ -33,7 +33,9 @@ std::optional<PciAddress> parse_address(const core::XmlNode& device) {
   if (!node) return std::nullopt;
   if (!node->attribute("type")) refuse_lack(*node, "attribute 'type'");
   read_word(*node, "type", "pci", other_addresses);
-  const auto part = [&](const char* name, std::uint64_t most) { return read_number(*node, name, 0, most, true).value_or(0); };
+  const auto part = [&](const char* name, std::uint64_t most) {
+    return read_number(*node, name, 0, most, true).value_or(0);
+  };
   PciAddress address;
   address.domain = static_cast<std::uint16_t>(part("domain", 0xffff));
   address.bus = static_cast<std::uint8_t>(part("bus", 0xff));

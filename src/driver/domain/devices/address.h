@@ -31,7 +31,8 @@ struct DeviceInfo {
   friend bool operator==(const DeviceInfo&, const DeviceInfo&) = default;
 };
 
-/// What becomes of an alias that is written: libvirt's drivers keep those with "ua-" only, StratoVirt's guide names some more.
+/// What becomes of an alias that is written: libvirt's drivers keep those with "ua-" only, StratoVirt's guide names
+/// some more.
 enum class AliasRule { user_only, any };
 
 /// Whether a description keeps the alias, or drops it for one that is chosen at start.

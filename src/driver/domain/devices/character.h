@@ -11,15 +11,16 @@ namespace domain {
 struct CharacterSource {
   enum class Type { pty, file, unix_socket };
   Type type = Type::pty;
-  std::string path;  ///< pty: known while running; file: required; unix: chosen when absent
-  std::optional<bool> append;     ///< file
-  bool listen = true;             ///< unix: source@mode bind, else connect
-  std::string log_file;           ///< log@file; empty for none
+  std::string path;            ///< pty: known while running; file: required; unix: chosen when absent
+  std::optional<bool> append;  ///< file
+  bool listen = true;          ///< unix: source@mode bind, else connect
+  std::string log_file;        ///< log@file; empty for none
   std::optional<bool> log_append;
   friend bool operator==(const CharacterSource&, const CharacterSource&) = default;
 };
 
-/// A console: of target virtio a port of the virtio-serial controller, of target serial another name for the serial port.
+/// A console: of target virtio a port of the virtio-serial controller, of target serial another name for the serial
+/// port.
 struct Console {
   enum class Target { serial, virtio };
   CharacterSource source;
@@ -39,7 +40,8 @@ struct Serial {
   friend bool operator==(const Serial&, const Serial&) = default;
 };
 
-/// Reads and checks the element by itself. `live` keeps what only a running domain has. The port is `next_port` when none is written.
+/// Reads and checks the element by itself. `live` keeps what only a running domain has. The port is `next_port` when
+/// none is written.
 Console parse_console(const core::XmlNode& node, bool live, unsigned next_port = 0);
 Serial parse_serial(const core::XmlNode& node, bool live, unsigned next_port = 0);
 void format(core::XmlWriter& writer, const Console& console, bool live);

@@ -7,7 +7,8 @@ namespace {
 
 using core::ErrorCode;
 
-constexpr Name<Controller::Type> types[] = {{Controller::Type::pci, "pci"}, {Controller::Type::virtio_serial, "virtio-serial"}};
+constexpr Name<Controller::Type> types[] = {{Controller::Type::pci, "pci"},
+                                            {Controller::Type::virtio_serial, "virtio-serial"}};
 constexpr Name<Controller::Model> models[] = {{Controller::Model::pcie_root, "pcie-root"},
                                               {Controller::Model::pcie_root_port, "pcie-root-port"}};
 constexpr std::string_view other_types = "ide fdc scsi sata ccid usb xenbus isa";
@@ -40,8 +41,9 @@ void parse_pci(Controller& controller, const core::XmlNode& node) {
     refuse_value(node, "index", "0", "1 to 255; index 0 is of model 'pcie-root'");
   if (is_root) return;
   if (const auto model = node.child("model"))
-    read_word(*model, "name", root_port_device, "ioh3420 i82801b11-bridge pci-bridge x3130-upstream xio3130-downstream pxb "
-                                                "pxb-pcie spapr-pci-host-bridge pcie-pci-bridge");
+    read_word(*model, "name", root_port_device,
+              "ioh3420 i82801b11-bridge pci-bridge x3130-upstream xio3130-downstream pxb "
+              "pxb-pcie spapr-pci-host-bridge pcie-pci-bridge");
   if (const auto target = node.child("target")) {
     controller.chassis = read_unsigned(*target, "chassis", 0, 255);
     if (const auto port = read_number(*target, "port", 0, 255, true)) controller.port = static_cast<unsigned>(*port);

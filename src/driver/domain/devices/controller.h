@@ -13,11 +13,11 @@ struct Controller {
   enum class Model { none, pcie_root, pcie_root_port };  ///< of a pci controller
   Type type = Type::pci;
   Model model = Model::none;
-  unsigned index = 0;              ///< of a pci controller: the number of the bus behind it
-  std::optional<unsigned> chassis; ///< target@chassis of a root port
-  std::optional<unsigned> port;    ///< target@port of a root port
-  std::optional<unsigned> ports;   ///< of a virtio-serial controller, 1-31
-  std::optional<unsigned> vectors; ///< of a virtio-serial controller
+  unsigned index = 0;               ///< of a pci controller: the number of the bus behind it
+  std::optional<unsigned> chassis;  ///< target@chassis of a root port
+  std::optional<unsigned> port;     ///< target@port of a root port
+  std::optional<unsigned> ports;    ///< of a virtio-serial controller, 1-31
+  std::optional<unsigned> vectors;  ///< of a virtio-serial controller
   DeviceInfo info;
   friend bool operator==(const Controller&, const Controller&) = default;
 };

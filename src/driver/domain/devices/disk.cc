@@ -14,13 +14,13 @@ constexpr Name<Disk::Cache> caches[] = {{Disk::Cache::none, "none"},
                                         {Disk::Cache::writethrough, "writethrough"},
                                         {Disk::Cache::directsync, "directsync"},
                                         {Disk::Cache::unsafe, "unsafe"}};
-constexpr Name<Disk::Io> ios[] = {{Disk::Io::native, "native"}, {Disk::Io::threads, "threads"}, {Disk::Io::io_uring, "io_uring"}};
+constexpr Name<Disk::Io> ios[] = {
+    {Disk::Io::native, "native"}, {Disk::Io::threads, "threads"}, {Disk::Io::io_uring, "io_uring"}};
 constexpr Name<Disk::Discard> discards[] = {{Disk::Discard::ignore, "ignore"}, {Disk::Discard::unmap, "unmap"}};
 constexpr Name<Disk::DetectZeroes> zeroes[] = {
     {Disk::DetectZeroes::off, "off"}, {Disk::DetectZeroes::on, "on"}, {Disk::DetectZeroes::unmap, "unmap"}};
 
-constexpr std::string_view other_formats =
-    "none dir bochs cloop dmg iso vpc vdi fat vhd ploop cow luks qcow qed vmdk";
+constexpr std::string_view other_formats = "none dir bochs cloop dmg iso vpc vdi fat vhd ploop cow luks qcow qed vmdk";
 constexpr std::string_view other_buses = "ide fdc scsi xen usb uml sata sd";
 
 struct Limit {
@@ -28,14 +28,19 @@ struct Limit {
   std::uint64_t IoTune::* value;
 };
 /// In the order libvirt writes them.
-constexpr Limit limits[] = {
-    {"total_bytes_sec", &IoTune::total_bytes_sec},         {"read_bytes_sec", &IoTune::read_bytes_sec},
-    {"write_bytes_sec", &IoTune::write_bytes_sec},         {"total_iops_sec", &IoTune::total_iops_sec},
-    {"read_iops_sec", &IoTune::read_iops_sec},             {"write_iops_sec", &IoTune::write_iops_sec},
-    {"total_bytes_sec_max", &IoTune::total_bytes_sec_max}, {"read_bytes_sec_max", &IoTune::read_bytes_sec_max},
-    {"write_bytes_sec_max", &IoTune::write_bytes_sec_max}, {"total_iops_sec_max", &IoTune::total_iops_sec_max},
-    {"read_iops_sec_max", &IoTune::read_iops_sec_max},     {"write_iops_sec_max", &IoTune::write_iops_sec_max},
-    {"size_iops_sec", &IoTune::size_iops_sec}};
+constexpr Limit limits[] = {{"total_bytes_sec", &IoTune::total_bytes_sec},
+                            {"read_bytes_sec", &IoTune::read_bytes_sec},
+                            {"write_bytes_sec", &IoTune::write_bytes_sec},
+                            {"total_iops_sec", &IoTune::total_iops_sec},
+                            {"read_iops_sec", &IoTune::read_iops_sec},
+                            {"write_iops_sec", &IoTune::write_iops_sec},
+                            {"total_bytes_sec_max", &IoTune::total_bytes_sec_max},
+                            {"read_bytes_sec_max", &IoTune::read_bytes_sec_max},
+                            {"write_bytes_sec_max", &IoTune::write_bytes_sec_max},
+                            {"total_iops_sec_max", &IoTune::total_iops_sec_max},
+                            {"read_iops_sec_max", &IoTune::read_iops_sec_max},
+                            {"write_iops_sec_max", &IoTune::write_iops_sec_max},
+                            {"size_iops_sec", &IoTune::size_iops_sec}};
 constexpr std::uint64_t most_io = 1000000000000000;  // QEMU's THROTTLE_VALUE_MAX, which libvirt holds to
 
 struct Exclusive {
@@ -74,7 +79,8 @@ void parse_driver(Disk& disk, const core::XmlNode& node) {
   if (!disk.driver_name.empty() && disk.driver_name != "qemu")
     refuse_value(node, "name", disk.driver_name, "'qemu'", ErrorCode::config_unsupported);
   disk.format = read_choice(node, "type", formats, other_formats, ErrorCode::config_unsupported).value_or(disk.format);
-  if (node.attribute("cache") != "default") disk.cache = read_choice(node, "cache", caches).value_or(Disk::Cache::unset);
+  if (node.attribute("cache") != "default")
+    disk.cache = read_choice(node, "cache", caches).value_or(Disk::Cache::unset);
   disk.io = read_choice(node, "io", ios).value_or(Disk::Io::unset);
   disk.discard = read_choice(node, "discard", discards).value_or(Disk::Discard::unset);
   disk.detect_zeroes = read_choice(node, "detect_zeroes", zeroes).value_or(Disk::DetectZeroes::unset);

@@ -29,7 +29,7 @@ struct Disk {
   enum class DetectZeroes { unset, off, on, unmap };
 
   Source source_type = Source::file;
-  std::string source;  ///< absolute path on the host
+  std::string source;       ///< absolute path on the host
   std::string driver_name;  ///< "qemu" or empty, kept as written
   Format format = Format::raw;
   Cache cache = Cache::unset;

@@ -26,7 +26,9 @@ Hostdev parse_hostdev(const core::XmlNode& node, bool live) {
     if (read_word(*driver, "name", "vfio", "kvm xen")) hostdev.vfio_driver = true;
   const core::XmlNode source = required_child(node, "source");
   const core::XmlNode address = required_child(source, "address");
-  const auto part = [&](const char* name, std::uint64_t most) { return read_number(address, name, 0, most, true).value_or(0); };
+  const auto part = [&](const char* name, std::uint64_t most) {
+    return read_number(address, name, 0, most, true).value_or(0);
+  };
   hostdev.source.domain = static_cast<std::uint16_t>(part("domain", 0xffff));
   hostdev.source.bus = static_cast<std::uint8_t>(part("bus", 0xff));
   hostdev.source.slot = static_cast<std::uint8_t>(part("slot", 31));
@@ -36,7 +38,10 @@ Hostdev parse_hostdev(const core::XmlNode& node, bool live) {
 }
 
 void format(core::XmlWriter& writer, const Hostdev& hostdev, bool live) {
-  writer.start("hostdev").attribute("mode", "subsystem").attribute("type", "pci").attribute("managed", yes_no(hostdev.managed));
+  writer.start("hostdev")
+      .attribute("mode", "subsystem")
+      .attribute("type", "pci")
+      .attribute("managed", yes_no(hostdev.managed));
   if (hostdev.vfio_driver == true) writer.start("driver").attribute("name", "vfio").end();
   writer.start("source").start("address");
   writer.attribute("domain", hex(hostdev.source.domain, 4)).attribute("bus", hex(hostdev.source.bus, 2));

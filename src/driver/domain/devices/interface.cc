@@ -11,8 +11,10 @@ namespace {
 
 using core::ErrorCode;
 
-constexpr Name<Interface::Type> types[] = {{Interface::Type::bridge, "bridge"}, {Interface::Type::ethernet, "ethernet"}};
-constexpr Name<Interface::Backend> backends[] = {{Interface::Backend::qemu, "qemu"}, {Interface::Backend::vhost, "vhost"}};
+constexpr Name<Interface::Type> types[] = {{Interface::Type::bridge, "bridge"},
+                                           {Interface::Type::ethernet, "ethernet"}};
+constexpr Name<Interface::Backend> backends[] = {{Interface::Backend::qemu, "qemu"},
+                                                 {Interface::Backend::vhost, "vhost"}};
 constexpr Name<Interface::Link> links[] = {{Interface::Link::up, "up"}, {Interface::Link::down, "down"}};
 
 constexpr std::string_view other_types =
@@ -45,7 +47,8 @@ Mac make_mac() {
 std::optional<unsigned> read_queue_size(const core::XmlNode& node, const char* attribute) {
   const auto size = read_unsigned(node, attribute);
   if (size && (*size < 64 || *size > 1024 || (*size & (*size - 1))))
-    refuse_value(node, attribute, std::to_string(*size), "a power of two from 64 to 1024", ErrorCode::config_unsupported);
+    refuse_value(node, attribute, std::to_string(*size), "a power of two from 64 to 1024",
+                 ErrorCode::config_unsupported);
   return size;
 }
 
@@ -97,7 +100,8 @@ Interface parse_interface(const core::XmlNode& node, bool live) {
     interface.tx_queue_size = read_queue_size(*driver, "tx_queue_size");
   }
   if (const auto link = node.child("link"))
-    interface.link = read_choice(*link, "state", links, {}, ErrorCode::config_unsupported).value_or(Interface::Link::unset);
+    interface.link =
+        read_choice(*link, "state", links, {}, ErrorCode::config_unsupported).value_or(Interface::Link::unset);
   if (const auto mtu = node.child("mtu")) {
     required(*mtu, "size");
     interface.mtu = read_unsigned(*mtu, "size", 68, 65535);

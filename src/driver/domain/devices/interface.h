@@ -19,8 +19,8 @@ struct Interface {
 
   Type type = Type::bridge;
   Mac mac{};
-  std::string bridge;  ///< source@bridge; empty for ethernet
-  std::string target;  ///< the tap's name; empty until started ("vnetN" then), at most 15 bytes
+  std::string bridge;                  ///< source@bridge; empty for ethernet
+  std::string target;                  ///< the tap's name; empty until started ("vnetN" then), at most 15 bytes
   std::optional<bool> target_managed;  ///< target@managed of an ethernet interface
   std::string model = "virtio";
   Backend backend = Backend::unset;

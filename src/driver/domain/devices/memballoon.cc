@@ -20,6 +20,7 @@ Memballoon parse_memballoon(const core::XmlNode& node, bool live) {
     balloon.autodeflate = read_on_off(*alias, "autodeflate");
   if (const auto stats = node.child("stats")) balloon.stats_period = read_unsigned(*stats, "period", 0, 0x7fffffff);
   balloon.info = parse_info(node, AliasRule::any, live);
+  if (balloon.model == Memballoon::Model::none) balloon.info.address.reset();  // no device, no place
   return balloon;
 }
 

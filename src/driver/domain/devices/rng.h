@@ -10,9 +10,9 @@ namespace domain {
 
 /// A random number generator on virtio-rng (libvirt formatdomain "Random number generator device").
 struct Rng {
-  std::string backend = "/dev/random";    ///< backend of model random: a path on the host
-  std::optional<std::uint32_t> bytes;     ///< rate@bytes: at most this many a period
-  std::optional<std::uint32_t> period;    ///< rate@period in ms; 1000 is the only value allowed
+  std::string backend = "/dev/random";  ///< backend of model random: a path on the host
+  std::optional<std::uint32_t> bytes;   ///< rate@bytes: at most this many a period
+  std::optional<std::uint32_t> period;  ///< rate@period in ms; 1000 is the only value allowed
   DeviceInfo info;
   friend bool operator==(const Rng&, const Rng&) = default;
 };

@@ -9,8 +9,8 @@ namespace domain {
 
 /// A vhost-vsock device (libvirt formatdomain "Vsock").
 struct Vsock {
-  std::optional<bool> auto_cid;       ///< cid@auto
-  std::optional<std::uint32_t> cid;   ///< 3-4294967294; with auto: chosen at start
+  std::optional<bool> auto_cid;      ///< cid@auto
+  std::optional<std::uint32_t> cid;  ///< 3-4294967294; with auto: chosen at start
   DeviceInfo info;
   friend bool operator==(const Vsock&, const Vsock&) = default;
 };

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <optional>
+
+#include "driver/domain/domain.h"
+
+/// Changing a description by a device at a time, as attach-, detach- and update-device do. What comes out is still to
+/// be given addresses and to be validated.
+namespace domain {
+
+/// The lowest index without a PCI controller, from 1.
+unsigned free_index(const Domain& domain);
+
+/// Throws Error: INTERNAL_ERROR, XML_ERROR for a second of what there can be one of, as libvirt.
+void add_device(Domain& domain, Device device);
+
+/// The device of the domain that `like` means, as libvirt finds it: a disk by its target, an interface by its MAC (and
+/// its address where one is written), a host device by its source, a controller by type and index, a character device
+/// by its target and port, a generator by its address, alias or values; the balloon and the vsock are the one there is.
+std::optional<Device> find_device(const Domain& domain, const Device& like);
+
+/// Takes the device out that `like` means, and returns it. Throws Error: DEVICE_MISSING; OPERATION_UNSUPPORTED for a
+/// PCI controller that a device stands behind.
+Device remove_device(Domain& domain, const Device& like);
+
+/// Puts `device` in the place of the one it means; address, alias and boot order are kept where it has none of its own.
+/// Throws Error: DEVICE_MISSING.
+void update_device(Domain& domain, Device device);
+
+}  // namespace domain

@@ -1,0 +1,124 @@
+#include "driver/domain/devices.h"
+
+#include <algorithm>
+
+#include "driver/domain/change.h"
+#include "driver/domain/element.h"
+#include "driver/domain/known_names.h"
+
+namespace domain {
+namespace {
+
+using core::Error;
+using core::ErrorCode;
+using core::XmlNode;
+
+/// How each element below <devices> is read; `into` has what was read before it, null for a device alone.
+struct Row {
+  std::string_view name;
+  Device (*parse)(const XmlNode&, bool live, const Domain* into);
+};
+constexpr Row rows[] = {
+    {"disk", [](const XmlNode& node, bool live, const Domain*) -> Device { return parse_disk(node, live); }},
+    {"controller",
+     [](const XmlNode& node, bool live, const Domain* into) -> Device {
+       Controller controller = parse_controller(node, live);
+       if (into && controller.model == Controller::Model::pcie_root_port && !node.attribute("index"))
+         controller.index = free_index(*into);
+       return controller;
+     }},
+    {"interface", [](const XmlNode& node, bool live, const Domain*) -> Device { return parse_interface(node, live); }},
+    {"serial",
+     [](const XmlNode& node, bool live, const Domain* into) -> Device {
+       return parse_serial(node, live, into ? static_cast<unsigned>(into->serials.size()) : 0);
+     }},
+    {"console",
+     [](const XmlNode& node, bool live, const Domain* into) -> Device {
+       return parse_console(node, live, into ? static_cast<unsigned>(into->consoles.size()) : 0);
+     }},
+    {"hostdev", [](const XmlNode& node, bool live, const Domain*) -> Device { return parse_hostdev(node, live); }},
+    {"memballoon",
+     [](const XmlNode& node, bool live, const Domain*) -> Device { return parse_memballoon(node, live); }},
+    {"rng", [](const XmlNode& node, bool live, const Domain*) -> Device { return parse_rng(node, live); }},
+    {"vsock", [](const XmlNode& node, bool live, const Domain*) -> Device { return parse_vsock(node, live); }},
+};
+
+const Row* row_of(std::string_view name) {
+  const auto row = std::ranges::find(rows, name, &Row::name);
+  return row == std::end(rows) ? nullptr : row;
+}
+
+template <class T>
+void format_all(core::XmlWriter& writer, const T& devices, bool live) {
+  for (const auto& device : devices) format(writer, device, live);
+}
+
+}  // namespace
+
+void pair_console_with_serial(Domain& domain) {
+  const bool x86 = domain.os.arch == Arch::x86_64;
+  const bool first_is_serial = !domain.consoles.empty() && domain.consoles.front().target == Console::Target::serial;
+  if (domain.serials.empty() && first_is_serial)
+    domain.serials.push_back(
+        {.source = domain.consoles.front().source, .target = {}, .model = {}, .port = 0, .info = {}});
+  for (Serial& serial : domain.serials) {
+    if (serial.target.empty()) serial.target = x86 ? "isa-serial" : "system-serial";
+    if (serial.model.empty()) serial.model = x86 ? "isa-serial" : "pl011";
+  }
+  if (domain.serials.empty()) return;
+  if (!first_is_serial) domain.consoles.insert(domain.consoles.begin(), Console{});
+  domain.consoles.front().source = domain.serials.front().source;
+}
+
+void parse_devices(Domain& domain, const XmlNode& node, bool live) {
+  if (const auto emulator = node.child("emulator")) {
+    domain.emulator = trimmed(emulator->text());
+    if (!domain.emulator.empty() && domain.emulator[0] != '/')
+      refuse_value(*emulator, nullptr, domain.emulator, "an absolute path");
+  }
+  for (const XmlNode& element : node.children())
+    if (const Row* row = element.namespace_uri().empty() ? row_of(element.name()) : nullptr)
+      add_device(domain, row->parse(element, live, &domain));
+  pair_console_with_serial(domain);
+}
+
+void format_devices(core::XmlWriter& writer, const Domain& domain, bool live) {
+  writer.start("devices");
+  if (!domain.emulator.empty()) writer.element("emulator", domain.emulator);
+  format_all(writer, domain.disks, live);
+  format_all(writer, domain.controllers, live);
+  format_all(writer, domain.interfaces, live);
+  format_all(writer, domain.serials, live);
+  format_all(writer, domain.consoles, live);
+  format_all(writer, domain.hostdevs, live);
+  if (domain.memballoon) format(writer, *domain.memballoon, live);
+  format_all(writer, domain.rngs, live);
+  if (domain.vsock) format(writer, *domain.vsock, live);
+  writer.end();
+}
+
+Device parse_device(std::string_view xml) {
+  const core::XmlDocument document(xml, "(device_definition)");
+  const XmlNode root = document.root();
+  const std::string name(root.name());
+  refuse_known_device(root);
+  const Row* row = row_of(name);
+  if (!row) throw Error(ErrorCode::internal_error, "unknown device type '" + name.substr(0, 64) + "'");
+  return row->parse(root, false, nullptr);
+}
+
+std::string format(const Device& device, bool live) {
+  core::XmlWriter writer;
+  std::visit([&](const auto& one) { format(writer, one, live); }, device);
+  return writer.take();
+}
+
+const DeviceInfo& info(const Device& device) {
+  return std::visit([](const auto& one) -> const DeviceInfo& { return one.info; }, device);
+}
+
+DeviceInfo& info(Device& device) {
+  return std::visit([](auto& one) -> DeviceInfo& { return one.info; }, device);
+}
+
+}  // namespace domain
