@@ -6,12 +6,11 @@
 Everything happens on a host of the tests' own (lib/host.py), so that nothing of the machine's is touched. It needs root.
 """
 
+import faulthandler
 import itertools
 import os
 import pathlib
 import subprocess
-import sys
-import tempfile
 
 import libvirt
 import pytest
@@ -22,7 +21,6 @@ from lib import events as recording
 from lib import host, xml
 from lib.console import Console
 from lib.virsh import Virsh
-from lib.wait import until
 
 TREE = pathlib.Path(__file__).resolve().parents[2]
 BUILD = TREE / "build"
@@ -43,25 +41,18 @@ def pytest_configure(config):
         pytest.exit("tests/e2e needs root: it makes namespaces, a bridge and hugepages of its own", 3)
     if SCHEMES[config.option.uri] == "stratovirt" and not os.access(config.option.daemon, os.X_OK):
         pytest.exit(f"{config.option.daemon} is not built; run make", 3)
+    host.move_into_namespaces()
+    config.stash[_stderr] = os.fdopen(os.dup(2), "w")
     print("== the guest", flush=True)
     for arch in ("x86_64", "aarch64"):
         subprocess.run([TREE / "tests/guest/build", BUILD / "guest" / arch, arch], check=True)
-    base = pathlib.Path(tempfile.mkdtemp(prefix="e2e-", dir="/var/tmp"))
-    base.chmod(0o755)  # the emulator's own user reaches its disks below it
-    host.enter(base)
-    config.stash[_base] = base
+    config.stash[_base] = host.furnish()
     libvirt.registerErrorHandler(lambda *_: None, None)  # errors are raised; nobody needs them printed as well
     recording.start_loop()
 
 
-_base = pytest.StashKey()
-
-
-def pytest_unconfigure(config):
-    base = config.stash.get(_base, None)
-    if base:
-        host.end_processes_inside()
-        host.remove(base)
+_base, _stderr = pytest.StashKey(), pytest.StashKey()
+TEST_SECONDS = 180
 
 
 def pytest_terminal_summary(terminalreporter, config):
@@ -78,6 +69,14 @@ def pytest_runtest_makereport(item, call):
         server = item.funcargs.get("daemon")
         if server:
             item.add_report_section("call", "daemon's log", server.tail())
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_protocol(item):
+    """A test that hangs, perhaps in a call that holds the interpreter, ends the run and says where it hung."""
+    faulthandler.dump_traceback_later(TEST_SECONDS, exit=True, file=item.config.stash[_stderr])
+    yield
+    faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@
 #include <libxml/xmlerror.h>
 
 #include <algorithm>
+#include <set>
 
 #include "driver/core/error.h"
 
@@ -110,6 +111,14 @@ void escape(std::string& out, std::string_view text, bool in_attribute) {
   }
 }
 
+/// Calls `visit` with each element of the tree below `node` and itself. No deeper than the parser allows.
+template <class Visit>
+void walk(xmlNode* node, const Visit& visit) {
+  if (node->type != XML_ELEMENT_NODE) return;
+  visit(node);
+  for (xmlNode* child = node->children; child; child = child->next) walk(child, visit);
+}
+
 bool is_named(const xmlNode* node, std::string_view name) {
   return node->type == XML_ELEMENT_NODE && !node->ns && view(node->name) == name;
 }
@@ -199,6 +208,41 @@ XmlDocument::XmlDocument(std::string_view text, std::string_view source) : docum
 
 XmlNode XmlDocument::root() const {
   return XmlNode(xmlDocGetRootElement(document_.get()));
+}
+
+void XmlDocument::put_into_namespace(const std::string& prefix, const std::string& uri) {
+  if (xmlValidateNCName(xml(prefix.c_str()), 0) != 0)
+    throw Error(ErrorCode::internal_error, "failed to validate prefix for a new XML namespace: '" + prefix + "'",
+                ErrorDomain::xml);
+  xmlNode* const top = xmlDocGetRootElement(document_.get());
+  xmlNs* const declared = xmlNewNs(top, xml(uri.c_str()), xml(prefix.c_str()));
+  if (!declared)
+    throw Error(ErrorCode::internal_error, "failed to create a new XML namespace: prefix '" + prefix + "' is taken",
+                ErrorDomain::xml);
+  walk(top, [&](xmlNode* node) {
+    if (!node->ns) xmlSetNs(node, declared);
+  });
+}
+
+void XmlDocument::take_out_of_namespace(std::string_view uri) {
+  std::set<const xmlNs*> needed;
+  xmlNode* const top = xmlDocGetRootElement(document_.get());
+  walk(top, [&](xmlNode* node) {
+    if (node->ns && view(node->ns->href) == uri) node->ns = nullptr;
+    for (const xmlAttr* one = node->properties; one; one = one->next) needed.insert(one->ns);
+  });
+  walk(top, [&](xmlNode* node) {
+    for (xmlNs** link = &node->nsDef; *link;) {
+      xmlNs* const declared = *link;
+      if (view(declared->href) != uri || needed.contains(declared)) {
+        link = &declared->next;
+        continue;
+      }
+      *link = declared->next;
+      declared->next = nullptr;
+      xmlFreeNs(declared);
+    }
+  });
 }
 
 bool is_xml_text(std::string_view text) {

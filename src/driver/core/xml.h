@@ -52,6 +52,12 @@ class XmlDocument {
 
   XmlNode root() const;
 
+  /// Moves every element without a namespace into `uri`, declared at the root as `prefix`. Throws Error: INTERNAL_ERROR
+  /// for what is no prefix.
+  void put_into_namespace(const std::string& prefix, const std::string& uri);
+  /// Moves every element of `uri` out of it, and drops its declarations where no attribute needs them.
+  void take_out_of_namespace(std::string_view uri);
+
  private:
   std::unique_ptr<_xmlDoc, void (*)(_xmlDoc*)> document_;
 };

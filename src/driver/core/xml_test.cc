@@ -43,6 +43,22 @@ TEST(Xml, RawCarriesTheNamespacesAboveIt) {
             "<q:b xmlns:q=\"urn:q\">\n      <q:c>x &amp; y</q:c>\n      <q:d/>\n    </q:b>");
 }
 
+TEST(Xml, MovesElementsIntoANamespaceAndOut) {
+  XmlDocument document("<foo a='1'><bar>x</bar><o:z xmlns:o='urn:o'/></foo>");
+  document.put_into_namespace("k", "urn:k");
+  EXPECT_EQ(document.root().namespace_uri(), "urn:k");
+  EXPECT_EQ(document.root().raw(0),
+            "<k:foo xmlns:k=\"urn:k\" a=\"1\">\n  <k:bar>x</k:bar>\n  <o:z xmlns:o=\"urn:o\"/>\n</k:foo>");
+  document.take_out_of_namespace("urn:k");
+  EXPECT_EQ(document.root().raw(0), "<foo a=\"1\">\n  <bar>x</bar>\n  <o:z xmlns:o=\"urn:o\"/>\n</foo>");
+  EXPECT_THROW(document.put_into_namespace("1 a", "urn:k"), Error);
+  XmlDocument taken("<k:a xmlns:k='urn:k'/>");
+  EXPECT_THROW(taken.put_into_namespace("k", "urn:other"), Error);
+  XmlDocument attributes("<k:a xmlns:k='urn:k' k:b='1' b='2'/>");
+  attributes.take_out_of_namespace("urn:k");
+  EXPECT_EQ(attributes.root().raw(0), "<a xmlns:k=\"urn:k\" k:b=\"1\" b=\"2\"/>");
+}
+
 TEST(Xml, NamesTheLineOfWhatIsNotWellFormed) {
   EXPECT_EQ(
       refusal("<domain>\n  <name>x</nam>\n</domain>"),

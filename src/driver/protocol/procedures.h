@@ -15,8 +15,10 @@ inline constexpr std::uint32_t remote_program = 0x20008086;
 inline constexpr std::uint32_t qemu_program = 0x20008087;
 inline constexpr std::uint32_t version = 1;
 
+// NOLINTBEGIN(bugprone-macro-parentheses): an enumerator cannot be in parentheses
 #define PROCEDURE(number, name, api, from, access) name = number,
 #define EVENT(number, name) name = number,
+// NOLINTEND(bugprone-macro-parentheses)
 enum class Procedure : std::int32_t {
 #include "driver/protocol/remote_procedures.inc"
 };

@@ -11,7 +11,6 @@ namespace rpc {
 namespace {
 
 using testing::call_header;
-using testing::Packet;
 using testing::TestClient;
 using testing::World;
 using Text = String<>;
@@ -107,7 +106,7 @@ TEST_F(ConnectionTest, PacketsAreCutWhereverTheReadsEnd) {
   TestClient client = world.connect();
   Bytes bytes;
   for (std::uint32_t serial = 0; serial < 20; ++serial) {
-    put_packet(bytes, call_header(echo, serial), Text(std::string(serial * 7, 'a')));
+    put_packet(bytes, call_header(echo, serial), Text(std::string(std::size_t{serial} * 7, 'a')));
   }
   for (std::size_t piece : {1, 3, 29, 1000}) {
     for (std::size_t at = 0; at < bytes.size(); at += piece) {

@@ -7,6 +7,7 @@ namespace {
 
 using ::testing::ElementsAre;
 
+constexpr std::size_t mebibytes_40 = std::size_t{40} * 1024 * 1024;
 constexpr Header header{0x20008086, 1, 23, Type::reply, 7, Status::ok};
 
 std::size_t length_of(std::uint32_t word, std::size_t max = max_packet) {
@@ -68,7 +69,7 @@ TEST(Packet, SystemErrorCarriesItsErrno) {
 }
 
 TEST(Packet, AnErrorOfAnyLengthFits) {
-  const Bytes bytes = encode(to_remote(core::Error(core::ErrorCode::internal_error, std::string(40'000'000, 'x'))));
+  const Bytes bytes = encode(to_remote(core::Error(core::ErrorCode::internal_error, std::string(mebibytes_40, 'x'))));
   EXPECT_LT(bytes.size(), 1'000'000u);
 }
 

@@ -138,6 +138,7 @@ TEST_F(ServerTest, AnArrivingCrowdIsServed) {
   start();
   server->listen(listen_unix(folder / "sock", 0700, std::nullopt, 200), false, everybody);
   std::vector<TestClient> crowd;
+  crowd.reserve(100);
   for (int i = 0; i < 100; ++i) crowd.push_back(client(folder / "sock"));
   for (TestClient& one : crowd) EXPECT_TRUE(served(one));
   EXPECT_EQ(server->clients(), 100u);

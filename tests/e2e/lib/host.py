@@ -1,39 +1,49 @@
-"""A host of the tests' own: mount and network namespaces with private libvirt folders, a bridge and hugetlbfs.
+"""A host of the tests' own: mount, network and process namespaces with private libvirt folders, a bridge and hugetlbfs.
 
-The process that calls `enter` moves into the namespaces; whatever it starts afterwards is inside, and only that.
+Everything in it, files and processes, is gone when the test run ends, however it ends.
 """
 
-import ctypes
 import os
 import pathlib
-import shutil
-import signal
 import subprocess
+import sys
 
-CLONE_NEWNS, CLONE_NEWNET = 0x00020000, 0x40000000
 FOLDERS = ["/etc/libvirt", "/run/libvirt", "/var/lib/libvirt", "/var/log/libvirt"]
+BASE = pathlib.Path("/var/tmp/stratovirt-e2e")
 BRIDGE = "qbr0"
 HUGEPAGES = pathlib.Path("/proc/sys/vm/nr_hugepages")
+INSIDE = "STRATOVIRT_E2E_INSIDE"
 
 
 def run(*command):
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
-def enter(base):
-    """Into new namespaces; libvirt's folders become empty ones below `base`."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(CLONE_NEWNS | CLONE_NEWNET):
-        raise OSError(ctypes.get_errno(), "unshare: " + os.strerror(ctypes.get_errno()))
-    run("mount", "--make-rprivate", "/")
+def move_into_namespaces():
+    """Starts this program over in namespaces of its own. A shell is their first process: it reaps what daemons leave behind."""
+    if os.environ.get(INSIDE):
+        return
+    os.environ[INSIDE] = "1"
+    sys.stdout.flush()
+    os.execvp(
+        "unshare",
+        ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private"]
+        + ["bash", "-c", '"$@"; exit $?', "bash", sys.executable, *sys.orig_argv[1:]],
+    )
+
+
+def furnish():
+    """Makes the namespaces a host. Returns a folder that every user may enter."""
+    BASE.mkdir(exist_ok=True)
+    run("mount", "-t", "tmpfs", "-o", "mode=0755", "e2e", BASE)
     # A network namespace shows its cards only in a sysfs mounted inside it.
-    cgroups = base / "cgroup"
+    cgroups = BASE / "cgroup"
     cgroups.mkdir()
     run("mount", "--rbind", "/sys/fs/cgroup", cgroups)
     run("mount", "-t", "sysfs", "sysfs", "/sys")
     run("mount", "--rbind", cgroups, "/sys/fs/cgroup")
     for folder in FOLDERS:
-        private = base / folder.strip("/").replace("/", "-")
+        private = BASE / folder.strip("/").replace("/", "-")
         private.mkdir(mode=0o755)
         pathlib.Path(folder).mkdir(parents=True, exist_ok=True)
         run("mount", "--bind", private, folder)
@@ -42,41 +52,19 @@ def enter(base):
     run("ip", "link", "set", "lo", "up")
     run("ip", "link", "add", BRIDGE, "type", "bridge")
     run("ip", "link", "set", BRIDGE, "up")
-
-
-def processes_inside():
-    """Every other process of this mount namespace: what the tests started and has not ended, whoever its parent is now."""
-    here = os.readlink("/proc/self/ns/mnt")
-    found = []
-    for entry in pathlib.Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
-            continue
-        try:
-            if os.readlink(entry / "ns/mnt") == here:
-                found.append(int(entry.name))
-        except OSError:
-            continue  # ended while we looked
-    return found
-
-
-def end_processes_inside():
-    for pid in processes_inside():
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
+    return BASE
 
 
 def emulator_pid(uuid):
     """The emulator that runs the domain `uuid`: both drivers write -uuid on its command line. None when there is none."""
-    for pid in processes_inside():
+    for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
             words = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
             state = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
         except OSError:
             continue
         if uuid.encode() in words and state != "Z":
-            return pid
+            return int(pid)
     return None
 
 
@@ -106,7 +94,3 @@ class ReservedHugepages:
 
     def __exit__(self, *_):
         HUGEPAGES.write_text(str(self.before))
-
-
-def remove(folder):
-    shutil.rmtree(folder, ignore_errors=True)

@@ -16,13 +16,10 @@ class Virsh:
         self.command = ["virsh", *options, "-c", uri]
         self.environment = {**os.environ, "LC_ALL": "C"}
 
-    def run(self, *words, input=None, timeout=60):
-        return Result(
-            subprocess.run(
-                [*self.command, *map(str, words)],
-                input=input, stdin=None if input else subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, env=self.environment,
-            )
-        )
+    def run(self, *words, timeout=60):
+        command = [*self.command, *map(str, words)]
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, env=self.environment)
+        return Result(done)
 
     def __call__(self, *words, **options):
         """What the command printed; AssertionError with its message when it fails."""
