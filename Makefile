@@ -12,7 +12,7 @@ ARGS ?=
 SECONDS_EACH ?= 60
 JOBS := $(shell nproc)
 PYTEST := /usr/bin/python3 -m pytest -p no:cacheprovider --color=auto
-SUITES := smoke
+SUITES := unit smoke
 sources = $$(find src tests bench -name '*.h' -o -name '*.cc')
 
 build/%/build.ninja:
