@@ -34,10 +34,12 @@ core::Conf load(const std::string& path, bool required) {
 void refuse_unkept_promises(const core::Conf& conf) {
   for (const std::string& key : conf.keys()) {
     const bool none_is_fine = key == "auth_unix_ro" || key == "auth_unix_rw" || key == "auth_tcp";
-    const bool security = key.starts_with("auth_") || key.starts_with("sasl_") || key.starts_with("tls_") || key == "access_drivers" || key == "listen_tls" || key == "listen_tcp";
+    const bool security = key.starts_with("auth_") || key.starts_with("sasl_") || key.starts_with("tls_") ||
+                          key == "access_drivers" || key == "listen_tls" || key == "listen_tcp";
     if (!security || (none_is_fine && conf.string(key) == "none")) continue;
     if ((key == "listen_tls" || key == "listen_tcp") && !*conf.boolean(key)) continue;
-    throw core::Error(core::ErrorCode::config_unsupported, conf.where(key) + ": this value of '" + key + "' is not implemented");
+    throw core::Error(core::ErrorCode::config_unsupported,
+                      conf.where(key) + ": this value of '" + key + "' is not implemented");
   }
 }
 
@@ -57,7 +59,8 @@ base::UniqueFd lock_root(const core::Layout& layout) {
   const std::string path = layout.state + "/driver.lock";
   base::UniqueFd fd = base::open_file(path, O_RDWR | O_CREAT, 0600);
   if (flock(fd.get(), LOCK_EX | LOCK_NB) < 0) {
-    throw core::Error(core::ErrorCode::operation_failed, "another virtstratovirtd serves here: '" + path + "' is locked");
+    throw core::Error(core::ErrorCode::operation_failed,
+                      "another virtstratovirtd serves here: '" + path + "' is locked");
   }
   return fd;
 }
@@ -73,25 +76,30 @@ void listen(rpc::Server& server, const core::Layout& layout, const core::Conf& c
   if (!activated.empty()) return;
   const std::string folder = conf.string("unix_sock_dir").value_or(layout.sockets);
   if (layout.session) {
-    server.listen(rpc::listen_unix(folder + "/virtstratovirtd-sock", 0700, {}, limits.max_queued_clients), false, same_user);
+    server.listen(rpc::listen_unix(folder + "/virtstratovirtd-sock", 0700, {}, limits.max_queued_clients), false,
+                  same_user);
     return;
   }
   std::optional<gid_t> group;
   if (const auto name = conf.string("unix_sock_group")) {
     const struct group* entry = getgrnam(name->c_str());
-    if (!entry) throw core::Error(core::ErrorCode::conf_syntax, conf.where("unix_sock_group") + ": no group '" + *name + "'");
+    if (!entry)
+      throw core::Error(core::ErrorCode::conf_syntax, conf.where("unix_sock_group") + ": no group '" + *name + "'");
     group = entry->gr_gid;
   } else if (const struct group* entry = getgrnam("libvirt")) {
     group = entry->gr_gid;
   }
   const mode_t writing = conf.mode("unix_sock_rw_perms").value_or(0770);
   const mode_t reading = conf.mode("unix_sock_ro_perms").value_or(0777);
-  server.listen(rpc::listen_unix(folder + "/virtstratovirtd-sock", writing, group, limits.max_queued_clients), false, anybody);
-  server.listen(rpc::listen_unix(folder + "/virtstratovirtd-sock-ro", reading, group, limits.max_queued_clients), true, anybody);
+  server.listen(rpc::listen_unix(folder + "/virtstratovirtd-sock", writing, group, limits.max_queued_clients), false,
+                anybody);
+  server.listen(rpc::listen_unix(folder + "/virtstratovirtd-sock-ro", reading, group, limits.max_queued_clients), true,
+                anybody);
 }
 
 /// Ends the loop after `timeout` without clients and running domains (libvirtd's --timeout).
-core::Task<void> end_when_idle(core::Loop& loop, rpc::Server& server, registry::Registry& registry, std::chrono::seconds timeout) {
+core::Task<void> end_when_idle(core::Loop& loop, rpc::Server& server, registry::Registry& registry,
+                               std::chrono::seconds timeout) {
   auto idle_since = std::chrono::steady_clock::now();
   for (;;) {
     co_await core::sleep(std::chrono::seconds(1));
@@ -105,7 +113,8 @@ void serve(const Options& options) {
   const bool session = options.root.empty() && getuid() != 0;
   const core::Layout layout = session ? core::Layout::user() : core::Layout::system(options.root);
   layout.make();
-  const core::Conf conf = load(options.config.empty() ? layout.conf + "/virtstratovirtd.conf" : options.config, !options.config.empty());
+  const core::Conf conf =
+      load(options.config.empty() ? layout.conf + "/virtstratovirtd.conf" : options.config, !options.config.empty());
   refuse_unkept_promises(conf);
   const auto settings = instance::Settings::read(load(layout.conf + "/stratovirt.conf", false), getuid() == 0);
   const base::UniqueFd lock = lock_root(layout);
@@ -116,7 +125,8 @@ void serve(const Options& options) {
   api::Driver driver{loop, layout, registry, {}, {}};
   registry.on_event([&](const auto& from, const auto& event) { api::deliver(driver, from, event); });
   const rpc::Limits limits = read_limits(conf);
-  rpc::Server server(loop, limits, [&](rpc::Connection& connection) { return std::make_unique<api::Client>(driver, connection); });
+  rpc::Server server(loop, limits,
+                     [&](rpc::Connection& connection) { return std::make_unique<api::Client>(driver, connection); });
 
   core::asio::signal_set signals(loop.context(), SIGTERM, SIGINT, SIGQUIT);
   signals.async_wait([&](const boost::system::error_code&, int) { loop.stop(); });

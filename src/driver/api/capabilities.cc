@@ -1,6 +1,7 @@
+#include "driver/emulator/capabilities.h"
+
 #include "driver/api/client.h"
 #include "driver/core/xml.h"
-#include "driver/emulator/capabilities.h"
 #include "driver/host/facts.h"
 #include "driver/host/spawn.h"
 
@@ -47,9 +48,18 @@ std::string capabilities_xml() {
   const auto cells = host::cells();
   xml.start("topology").start("cells").attribute("num", cells.size());
   for (const host::Cell& cell : cells) {
-    xml.start("cell").attribute("id", cell.id).start("memory").attribute("unit", "KiB").text(std::to_string(cell.memory_kib)).end();
+    xml.start("cell")
+        .attribute("id", cell.id)
+        .start("memory")
+        .attribute("unit", "KiB")
+        .text(std::to_string(cell.memory_kib))
+        .end();
     for (const auto& pages : cell.pages) {
-      xml.start("pages").attribute("unit", "KiB").attribute("size", pages.size_kib).text(std::to_string(pages.count)).end();
+      xml.start("pages")
+          .attribute("unit", "KiB")
+          .attribute("size", pages.size_kib)
+          .text(std::to_string(pages.count))
+          .end();
     }
     xml.start("cpus").attribute("num", cell.cpus.size());
     for (const auto& one : cell.cpus) {

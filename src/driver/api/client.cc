@@ -16,7 +16,9 @@ const Handlers& handlers() {
   return *table;
 }
 
-void Client::serve(rpc::Call& call) { handlers().serve(*this, connection_, call); }
+void Client::serve(rpc::Call& call) {
+  handlers().serve(*this, connection_, call);
+}
 
 void Client::closed() {
   callbacks_.clear();
@@ -35,7 +37,9 @@ void Client::closed() {
   autodestroy_.clear();
 }
 
-protocol::Domain wire(const instance::Instance& subject) { return {subject.name(), subject.uuid(), subject.id()}; }
+protocol::Domain wire(const instance::Instance& subject) {
+  return {subject.name(), subject.uuid(), subject.id()};
+}
 
 void require_flags(std::uint32_t flags, std::uint32_t known, const char* function) {
   if (const std::uint32_t unknown = flags & ~known) {

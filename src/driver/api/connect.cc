@@ -1,3 +1,5 @@
+#include "driver/protocol/connect.h"
+
 #include <algorithm>
 
 #include "driver/api/client.h"
@@ -6,7 +8,6 @@
 #include "driver/host/facts.h"
 #include "driver/host/spawn.h"
 #include "driver/instance/probe.h"
-#include "driver/protocol/connect.h"
 
 namespace api {
 namespace {
@@ -19,9 +20,11 @@ using core::Task;
 /// libvirt's release whose protocol this is: 9.0.0.
 constexpr std::uint64_t library_version = 9'000'000;
 
-AuthListRet list_auth(Client&) { AuthListRet ret;
+AuthListRet list_auth(Client&) {
+  AuthListRet ret;
   ret.types.push_back(AuthType::none);
-  return ret; }
+  return ret;
+}
 
 void open(Client& client, const ConnectOpenArgs& args) {
   if (!args.name || args.name->empty() || *args.name == client.driver().uri()) return;
@@ -30,11 +33,21 @@ void open(Client& client, const ConnectOpenArgs& args) {
 
 void close(Client&) {}
 
-ConnectGetTypeRet get_type(Client&) { return {"StratoVirt"}; }
-ConnectGetLibVersionRet get_lib_version(Client&) { return {library_version}; }
-ConnectGetHostnameRet get_hostname(Client&) { return {host::hostname()}; }
-ConnectGetUriRet get_uri(Client& client) { return {client.driver().uri()}; }
-ConnectIsSecureRet is_secure(Client& client) { return {client.connection().peer().local ? 1 : 0}; }
+ConnectGetTypeRet get_type(Client&) {
+  return {"StratoVirt"};
+}
+ConnectGetLibVersionRet get_lib_version(Client&) {
+  return {library_version};
+}
+ConnectGetHostnameRet get_hostname(Client&) {
+  return {host::hostname()};
+}
+ConnectGetUriRet get_uri(Client& client) {
+  return {client.driver().uri()};
+}
+ConnectIsSecureRet is_secure(Client& client) {
+  return {client.connection().peer().local ? 1 : 0};
+}
 
 /// The version of the emulator that serves this host: a StratoVirt where there is one, else QEMU.
 Task<ConnectGetVersionRet> get_version(Client* client) {
@@ -43,7 +56,8 @@ Task<ConnectGetVersionRet> get_version(Client* client) {
       const auto program = host::find_program(emulator::default_program(type, domain::Arch::x86_64));
       if (program) return instance::probe(*program).version.number();
     }
-    throw Error(ErrorCode::internal_error, "Cannot find suitable emulator: neither stratovirt nor qemu-system-x86_64 is installed");
+    throw Error(ErrorCode::internal_error,
+                "Cannot find suitable emulator: neither stratovirt nor qemu-system-x86_64 is installed");
   });
   co_return ConnectGetVersionRet{version};
 }
@@ -62,9 +76,13 @@ ConnectSupportsFeatureRet supports_feature(Client& client, const ConnectSupports
 
 void register_close_callback(Client&) {}
 
-ConnectGetCapabilitiesRet get_capabilities(Client&) { return {capabilities_xml()}; }
+ConnectGetCapabilitiesRet get_capabilities(Client&) {
+  return {capabilities_xml()};
+}
 
-ConnectGetMaxVcpusRet get_max_vcpus(Client&, const ConnectGetMaxVcpusArgs&) { return {254}; }
+ConnectGetMaxVcpusRet get_max_vcpus(Client&, const ConnectGetMaxVcpusArgs&) {
+  return {254};
+}
 
 ConnectGetSysinfoRet get_sysinfo(Client&, const ConnectGetSysinfoArgs& args) {
   require_flags(args.flags, 0, "virConnectGetSysinfo");

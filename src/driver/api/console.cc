@@ -36,7 +36,8 @@ Device find_device(const domain::Domain& live, const std::string& name) {
   look(live.consoles);
   look(live.serials);
   if (found.source) return found;
-  throw Error(ErrorCode::internal_error, name.empty() ? "cannot find character device <null>" : "cannot find character device " + name);
+  throw Error(ErrorCode::internal_error,
+              name.empty() ? "cannot find character device <null>" : "cannot find character device " + name);
 }
 
 base::UniqueFd open_device(const Device& device) {
@@ -78,7 +79,8 @@ Task<void> from_device(std::shared_ptr<Session> session, StreamPtr stream) {
   try {
     while (session->device.is_open() && stream->open()) {
       boost::system::error_code error;
-      co_await session->device.async_wait(Descriptor::wait_read, core::asio::redirect_error(core::asio::use_awaitable, error));
+      co_await session->device.async_wait(Descriptor::wait_read,
+                                          core::asio::redirect_error(core::asio::use_awaitable, error));
       if (error) break;
       const ssize_t got = ::read(session->device.native_handle(), buffer.data(), buffer.size());
       if (got < 0 && (errno == EAGAIN || errno == EINTR)) continue;
@@ -124,7 +126,8 @@ Task<void> open_console(Client* client, DomainOpenConsoleArgs args, StreamPtr st
   const Device device = find_device(subject->description(), args.dev_name.value_or(""));
   auto& current = client->driver().consoles[{subject->uuid(), device.alias}];
   if (const auto other = current.lock(); other && other->open()) {
-    if (!(args.flags & force)) throw Error(ErrorCode::operation_failed, "Active console session exists for this domain");
+    if (!(args.flags & force))
+      throw Error(ErrorCode::operation_failed, "Active console session exists for this domain");
     other->abort(Error(ErrorCode::operation_aborted, "the console was taken over by another client"));
   }
   base::UniqueFd fd = open_device(device);
@@ -137,6 +140,8 @@ Task<void> open_console(Client* client, DomainOpenConsoleArgs args, StreamPtr st
 
 }  // namespace
 
-void add_console(Handlers& handlers) { handlers.add<Procedure::domain_open_console>(open_console); }
+void add_console(Handlers& handlers) {
+  handlers.add<Procedure::domain_open_console>(open_console);
+}
 
 }  // namespace api

@@ -1,9 +1,10 @@
+#include "driver/protocol/domain.h"
+
 #include <algorithm>
 
 #include "driver/api/client.h"
 #include "driver/core/error.h"
 #include "driver/host/process_stats.h"
-#include "driver/protocol/domain.h"
 
 namespace api {
 namespace {
@@ -15,14 +16,18 @@ using core::Task;
 using instance::Instance;
 using instance::State;
 
-/// virConnectListAllDomainsFlags, in pairs and groups: a domain is listed when in each group that is asked for it has one
-/// of the properties asked for.
+/// virConnectListAllDomainsFlags, in pairs and groups: a domain is listed when in each group that is asked for it has
+/// one of the properties asked for.
 bool listed(const Instance& one, std::uint32_t flags) {
   const State state = one.status().state;
   const auto in = [&](std::uint32_t group, std::uint32_t has) { return !(flags & group) || (flags & has); };
-  const std::uint32_t shown = state == State::running ? 16u : state == State::paused ? 32u : state == State::shutoff ? 64u : 128u;
+  const std::uint32_t shown = state == State::running   ? 16u
+                              : state == State::paused  ? 32u
+                              : state == State::shutoff ? 64u
+                                                        : 128u;
   return in(1 | 2, one.active() ? 1 : 2) && in(4 | 8, one.persistent() ? 4 : 8) && in(16 | 32 | 64 | 128, shown) &&
-         in(256 | 512, 512) && in(1024 | 2048, one.autostart() ? 1024 : 2048) && in(4096 | 8192, 8192) && in(16384 | 32768, 32768);
+         in(256 | 512, 512) && in(1024 | 2048, one.autostart() ? 1024 : 2048) && in(4096 | 8192, 8192) &&
+         in(16384 | 32768, 32768);
 }
 
 ConnectListAllDomainsRet list_all(Client& client, const ConnectListAllDomainsArgs& args) {
@@ -36,7 +41,9 @@ ConnectListAllDomainsRet list_all(Client& client, const ConnectListAllDomainsArg
   return ret;
 }
 
-ConnectNumOfDomainsRet num_of_domains(Client& client) { return {static_cast<std::int32_t>(client.registry().active_count())}; }
+ConnectNumOfDomainsRet num_of_domains(Client& client) {
+  return {static_cast<std::int32_t>(client.registry().active_count())};
+}
 
 ConnectListDomainsRet list_domains(Client& client, const ConnectListDomainsArgs& args) {
   ConnectListDomainsRet ret;
@@ -59,9 +66,15 @@ ConnectListDefinedDomainsRet list_defined(Client& client, const ConnectListDefin
   return ret;
 }
 
-DomainLookupByNameRet lookup_by_name(Client& client, const DomainLookupByNameArgs& args) { return {wire(*client.registry().by_name(args.name))}; }
-DomainLookupByUuidRet lookup_by_uuid(Client& client, const DomainLookupByUuidArgs& args) { return {wire(*client.registry().by_uuid(args.uuid, {}))}; }
-DomainLookupByIdRet lookup_by_id(Client& client, const DomainLookupByIdArgs& args) { return {wire(*client.registry().by_id(args.id))}; }
+DomainLookupByNameRet lookup_by_name(Client& client, const DomainLookupByNameArgs& args) {
+  return {wire(*client.registry().by_name(args.name))};
+}
+DomainLookupByUuidRet lookup_by_uuid(Client& client, const DomainLookupByUuidArgs& args) {
+  return {wire(*client.registry().by_uuid(args.uuid, {}))};
+}
+DomainLookupByIdRet lookup_by_id(Client& client, const DomainLookupByIdArgs& args) {
+  return {wire(*client.registry().by_id(args.id))};
+}
 
 DomainGetXmlDescRet get_xml(Client& client, const DomainGetXmlDescArgs& args) {
   enum { secure = 1, inactive = 2, update_cpu = 4, migratable = 8 };
@@ -96,13 +109,19 @@ DomainGetOsTypeRet get_os_type(Client& client, const DomainGetOsTypeArgs& args) 
   client.find(args.dom);
   return {"hvm"};
 }
-DomainIsActiveRet is_active(Client& client, const DomainIsActiveArgs& args) { return {client.find(args.dom)->active()}; }
-DomainIsPersistentRet is_persistent(Client& client, const DomainIsPersistentArgs& args) { return {client.find(args.dom)->persistent()}; }
+DomainIsActiveRet is_active(Client& client, const DomainIsActiveArgs& args) {
+  return {client.find(args.dom)->active()};
+}
+DomainIsPersistentRet is_persistent(Client& client, const DomainIsPersistentArgs& args) {
+  return {client.find(args.dom)->persistent()};
+}
 DomainIsUpdatedRet is_updated(Client& client, const DomainIsUpdatedArgs& args) {
   client.find(args.dom);
   return {0};
 }
-DomainGetAutostartRet get_autostart(Client& client, const DomainGetAutostartArgs& args) { return {client.find(args.dom)->autostart()}; }
+DomainGetAutostartRet get_autostart(Client& client, const DomainGetAutostartArgs& args) {
+  return {client.find(args.dom)->autostart()};
+}
 Task<void> set_autostart(Client* client, DomainSetAutostartArgs args) {
   const auto subject = client->find(args.dom);
   const auto job = co_await subject->job().acquire("remoteDispatchDomainSetAutostart");

@@ -1,6 +1,7 @@
+#include "driver/instance/event.h"
+
 #include "driver/api/client.h"
 #include "driver/core/error.h"
-#include "driver/instance/event.h"
 #include "driver/protocol/event.h"
 
 namespace api {
@@ -13,12 +14,14 @@ using core::ErrorCode;
 /// virDomainEventID, one past the last: what a client may ask to be told.
 constexpr int event_ids = 27;
 
-ConnectDomainEventCallbackRegisterAnyRet register_any(Client& client, const ConnectDomainEventCallbackRegisterAnyArgs& args) {
+ConnectDomainEventCallbackRegisterAnyRet register_any(Client& client,
+                                                      const ConnectDomainEventCallbackRegisterAnyArgs& args) {
   constexpr std::size_t most = 1024;
   if (args.event_id < 0 || args.event_id >= event_ids) {
     throw Error(ErrorCode::internal_error, "unsupported event ID " + std::to_string(args.event_id));
   }
-  if (client.callbacks().size() >= most) throw Error(ErrorCode::operation_failed, "too many event callbacks of one client");
+  if (client.callbacks().size() >= most)
+    throw Error(ErrorCode::operation_failed, "too many event callbacks of one client");
   Client::Callback callback{args.event_id, {}};
   if (args.dom) callback.domain = client.find(*args.dom)->uuid();
   const int id = client.next_callback();
@@ -28,7 +31,8 @@ ConnectDomainEventCallbackRegisterAnyRet register_any(Client& client, const Conn
 
 void deregister_any(Client& client, const ConnectDomainEventCallbackDeregisterAnyArgs& args) {
   if (!client.callbacks().erase(args.callback_id)) {
-    throw Error(ErrorCode::internal_error, "domain event callback " + std::to_string(args.callback_id) + " not registered");
+    throw Error(ErrorCode::internal_error,
+                "domain event callback " + std::to_string(args.callback_id) + " not registered");
   }
 }
 
@@ -41,7 +45,9 @@ struct Sender {
   void operator()(const instance::Lifecycle& event) const {
     send_event<Procedure::domain_event_callback_lifecycle>(to, {callback, {dom, event.event, event.detail}});
   }
-  void operator()(const instance::Rebooted&) const { send_event<Procedure::domain_event_callback_reboot>(to, {callback, {dom}}); }
+  void operator()(const instance::Rebooted&) const {
+    send_event<Procedure::domain_event_callback_reboot>(to, {callback, {dom}});
+  }
   void operator()(const instance::BalloonChanged& event) const {
     send_event<Procedure::domain_event_callback_balloon_change>(to, {callback, {dom, event.kib}});
   }

@@ -44,17 +44,22 @@ Task<void> undefine_flags(Client* client, DomainUndefineFlagsArgs args) {
     throw Error::system(errno, "failed to remove nvram: " + store);
   }
 }
-Task<void> undefine(Client* client, DomainUndefineArgs args) { return undefine_flags(client, {args.dom, 0}); }
+Task<void> undefine(Client* client, DomainUndefineArgs args) {
+  return undefine_flags(client, {args.dom, 0});
+}
 
 Task<registry::InstancePtr> start(Client* client, Domain dom, std::uint32_t flags) {
-  require_flags(flags, start_paused | start_autodestroy | start_bypass_cache | start_force_boot, "virDomainCreateWithFlags");
+  require_flags(flags, start_paused | start_autodestroy | start_bypass_cache | start_force_boot,
+                "virDomainCreateWithFlags");
   const auto subject = client->find(dom);
   const auto job = co_await subject->job().acquire("remoteDispatchDomainCreateWithFlags");
   co_await client->registry().start(subject, flags & start_paused);
   if (flags & start_autodestroy) client->autodestroy(subject);
   co_return subject;
 }
-Task<void> create(Client* client, DomainCreateArgs args) { co_await start(client, std::move(args.dom), 0); }
+Task<void> create(Client* client, DomainCreateArgs args) {
+  co_await start(client, std::move(args.dom), 0);
+}
 Task<DomainCreateWithFlagsRet> create_with_flags(Client* client, DomainCreateWithFlagsArgs args) {
   co_return DomainCreateWithFlagsRet{wire(*co_await start(client, std::move(args.dom), args.flags))};
 }
@@ -79,20 +84,25 @@ Task<void> suspend(Client* client, DomainSuspendArgs args) {
 Task<void> resume(Client* client, DomainResumeArgs args) {
   return under_job(client, std::move(args.dom), "remoteDispatchDomainResume", [](auto& one) { return one.resume(); });
 }
-/// virDomainShutdownFlagValues and virDomainRebootFlagValues agree: 1 is the ACPI button; a guest's agent, init control,
-/// signals and hypercalls are not there.
+/// virDomainShutdownFlagValues and virDomainRebootFlagValues agree: 1 is the ACPI button; a guest's agent, init
+/// control, signals and hypercalls are not there.
 void require_acpi(std::uint32_t flags, const char* function) {
   require_flags(flags, 0x1f, function);
-  if (flags && !(flags & 1)) throw Error(ErrorCode::argument_unsupported, std::string(function) + ": only the ACPI power button is supported");
+  if (flags && !(flags & 1))
+    throw Error(ErrorCode::argument_unsupported, std::string(function) + ": only the ACPI power button is supported");
 }
 Task<void> shutdown_flags(Client* client, DomainShutdownFlagsArgs args) {
   require_acpi(args.flags, "virDomainShutdownFlags");
-  return under_job(client, std::move(args.dom), "remoteDispatchDomainShutdownFlags", [](auto& one) { return one.shutdown(false); });
+  return under_job(client, std::move(args.dom), "remoteDispatchDomainShutdownFlags",
+                   [](auto& one) { return one.shutdown(false); });
 }
-Task<void> shutdown(Client* client, DomainShutdownArgs args) { return shutdown_flags(client, {std::move(args.dom), 0}); }
+Task<void> shutdown(Client* client, DomainShutdownArgs args) {
+  return shutdown_flags(client, {std::move(args.dom), 0});
+}
 Task<void> reboot(Client* client, DomainRebootArgs args) {
   require_acpi(args.flags, "virDomainReboot");
-  return under_job(client, std::move(args.dom), "remoteDispatchDomainReboot", [](auto& one) { return one.shutdown(true); });
+  return under_job(client, std::move(args.dom), "remoteDispatchDomainReboot",
+                   [](auto& one) { return one.shutdown(true); });
 }
 Task<void> reset(Client* client, DomainResetArgs args) {
   require_flags(args.flags, 0, "virDomainReset");
@@ -101,9 +111,12 @@ Task<void> reset(Client* client, DomainResetArgs args) {
 Task<void> destroy_flags(Client* client, DomainDestroyFlagsArgs args) {
   require_flags(args.flags, 1, "virDomainDestroyFlags");
   const bool graceful = args.flags & 1;
-  return under_job(client, std::move(args.dom), "remoteDispatchDomainDestroyFlags", [graceful](auto& one) { return one.destroy(graceful); });
+  return under_job(client, std::move(args.dom), "remoteDispatchDomainDestroyFlags",
+                   [graceful](auto& one) { return one.destroy(graceful); });
 }
-Task<void> destroy(Client* client, DomainDestroyArgs args) { return destroy_flags(client, {std::move(args.dom), 0}); }
+Task<void> destroy(Client* client, DomainDestroyArgs args) {
+  return destroy_flags(client, {std::move(args.dom), 0});
+}
 
 }  // namespace
 

@@ -1,6 +1,7 @@
+#include "driver/protocol/node.h"
+
 #include "driver/api/client.h"
 #include "driver/host/facts.h"
-#include "driver/protocol/node.h"
 
 namespace api {
 namespace {
@@ -10,7 +11,8 @@ using namespace protocol;
 NodeGetInfoRet get_info(Client&) {
   const host::NodeInfo info = host::node_info();
   NodeGetInfoRet ret{};
-  for (std::size_t i = 0; i < info.model.size() && i + 1 < ret.model.size(); ++i) ret.model[i] = static_cast<std::int8_t>(info.model[i]);
+  for (std::size_t i = 0; i < info.model.size() && i + 1 < ret.model.size(); ++i)
+    ret.model[i] = static_cast<std::int8_t>(info.model[i]);
   ret.memory = info.memory_kib;
   ret.cpus = static_cast<std::int32_t>(info.cpus);
   ret.mhz = static_cast<std::int32_t>(info.mhz);
@@ -23,6 +25,8 @@ NodeGetInfoRet get_info(Client&) {
 
 }  // namespace
 
-void add_node(Handlers& handlers) { handlers.add<Procedure::node_get_info>(get_info); }
+void add_node(Handlers& handlers) {
+  handlers.add<Procedure::node_get_info>(get_info);
+}
 
 }  // namespace api

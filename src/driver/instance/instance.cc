@@ -45,7 +45,8 @@ void Instance::apply(Trigger trigger, std::optional<Lifecycle> as) {
 
 Monitor::OnEvent Instance::event_handler() {
   return [weak = weak_from_this()](const qmp::Event& event) {
-    if (const auto self = weak.lock(); self && self->running_) self->take(emulator::read_event(event.name, event.data), event);
+    if (const auto self = weak.lock(); self && self->running_)
+      self->take(emulator::read_event(event.name, event.data), event);
   };
 }
 
@@ -91,11 +92,8 @@ void Instance::take(const emulator::Event& event, const qmp::Event& raw) {
       running_->live.current_memory_kib = event.actual_kib;
       environment_.notify(*this, BalloonChanged{event.actual_kib});
       break;
-    case EventKind::device_deleted:
-      environment_.notify(*this, DeviceRemoved{event.device});
-      break;
-    default:
-      break;
+    case EventKind::device_deleted: environment_.notify(*this, DeviceRemoved{event.device}); break;
+    default: break;
   }
 }
 
@@ -147,11 +145,13 @@ Task<void> Instance::end_process(bool graceful) {
   if (co_await wait_gone(this, term_wait)) co_return;
   if (graceful) {
     running_->ending.reset();
-    throw Error::system(EBUSY, "Failed to terminate process " + std::to_string(running_->process.pid) + " with SIGTERM");
+    throw Error::system(EBUSY,
+                        "Failed to terminate process " + std::to_string(running_->process.pid) + " with SIGTERM");
   }
   signal(SIGKILL);
   if (!co_await wait_gone(this, kill_wait)) {
-    throw Error::system(EBUSY, "Failed to terminate process " + std::to_string(running_->process.pid) + " with SIGKILL");
+    throw Error::system(EBUSY,
+                        "Failed to terminate process " + std::to_string(running_->process.pid) + " with SIGKILL");
   }
 }
 
@@ -165,7 +165,7 @@ Task<void> Instance::watch() {
   host::reap(running_->process);
   if (running_->monitor) running_->monitor->close();
   const std::unique_ptr<Running> over = std::move(running_);
-  const Trigger trigger = over->ending.value_or(over->starting                       ? Trigger::exit_failed
+  const Trigger trigger = over->ending.value_or(over->starting                     ? Trigger::exit_failed
                                                 : status_.state == State::shutdown ? Trigger::exit_shutdown
                                                                                    : Trigger::exit_crashed);
   std::error_code removed;
@@ -174,7 +174,8 @@ Task<void> Instance::watch() {
   if (over->starting) co_return;  // start() tells
   apply(trigger);
   environment_.ended(*this);
-  co_await core::asio::post(environment_.loop.context(), core::asio::use_awaitable);  // waiters of `gone` run before it goes
+  co_await core::asio::post(environment_.loop.context(),
+                            core::asio::use_awaitable);  // waiters of `gone` run before it goes
 }
 
 Task<void> Instance::suspend() {

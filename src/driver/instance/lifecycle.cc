@@ -58,7 +58,8 @@ std::optional<Step> exit_step(State from, Trigger trigger) {
 
 std::string refusal(State from, Trigger trigger) {
   if (from == shutoff) return "domain is not running";
-  if (trigger == boot || trigger == boot_paused || (trigger == resume && from == running)) return "domain is already running";
+  if (trigger == boot || trigger == boot_paused || (trigger == resume && from == running))
+    return "domain is already running";
   if (from == shutdown) return "domain is being shut down";
   return "domain is not in a state that allows this";
 }

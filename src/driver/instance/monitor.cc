@@ -5,8 +5,8 @@
 
 #include <array>
 #include <boost/asio/buffer.hpp>
-#include <boost/asio/write.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
+#include <boost/asio/write.hpp>
 #include <utility>
 
 #include "base/file.h"
@@ -43,7 +43,9 @@ struct Monitor::Turn {
 };
 
 Monitor::Monitor(Socket socket, OnEvent on_event)
-    : socket_(std::move(socket)), on_event_(std::move(on_event)), changed_(static_cast<core::asio::io_context&>(socket_.get_executor().context())) {}
+    : socket_(std::move(socket)),
+      on_event_(std::move(on_event)),
+      changed_(static_cast<core::asio::io_context&>(socket_.get_executor().context())) {}
 
 Task<std::shared_ptr<Monitor>> Monitor::connect(std::string folder, std::string name, Clock::time_point deadline,
                                                 std::function<bool()> gone, OnEvent on_event) {
@@ -55,7 +57,8 @@ Task<std::shared_ptr<Monitor>> Monitor::connect(std::string folder, std::string 
   for (;;) {
     boost::system::error_code error;
     socket.open();
-    co_await socket.async_connect(boost::asio::local::stream_protocol::endpoint(path), redirect_error(use_awaitable, error));
+    co_await socket.async_connect(boost::asio::local::stream_protocol::endpoint(path),
+                                  redirect_error(use_awaitable, error));
     if (!error) break;
     socket.close();
     if (gone()) throw Error(ErrorCode::internal_error, "process exited while connecting to monitor");
@@ -124,7 +127,9 @@ void Monitor::fail(const std::string& why) {
   for (core::Signal* waiter : waiting_) waiter->notify();
 }
 
-void Monitor::close() { fail("the monitor was closed"); }
+void Monitor::close() {
+  fail("the monitor was closed");
+}
 
 Task<Monitor::Answer> Monitor::round(std::string command, emulator::Json arguments, std::chrono::milliseconds limit) {
   const auto self = shared_from_this();
@@ -158,7 +163,8 @@ Task<Monitor::Answer> Monitor::round(std::string command, emulator::Json argumen
   }
   answer_ = {};
   boost::system::error_code error;
-  co_await (core::asio::async_write(socket_, core::asio::buffer(bytes), redirect_error(use_awaitable, error)) || until(deadline));
+  co_await (core::asio::async_write(socket_, core::asio::buffer(bytes), redirect_error(use_awaitable, error)) ||
+            until(deadline));
   if (error && !broken_) fail("cannot write to the monitor: " + error.message());
   while (std::holds_alternative<std::monostate>(answer_)) {
     check();

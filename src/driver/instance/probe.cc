@@ -60,7 +60,7 @@ emulator::Capabilities probe(const std::string& program) {
   };
   static std::mutex mutex;
   static std::map<std::string, Known> known;
-  struct stat now {};
+  struct stat now{};
   if (stat(program.c_str(), &now) < 0) throw Error::system(errno, "cannot access emulator '" + program + "'");
   {
     const std::lock_guard lock(mutex);

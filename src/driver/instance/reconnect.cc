@@ -39,18 +39,21 @@ Task<void> Instance::reconnect(std::string state_file) {
   found->live = domain::parse_live(saved.get<std::string>("description"));
   found->capabilities = emulator::assumed(emulator::kind_of(found->live.type), found->live.os.arch);
   found->folder = Folder(saved.get<std::string>("folder"));
-  if (auto path = saved.get<std::string>("hugepages"); !path.empty()) found->hugepages = host::HugepageFolder::adopt(std::move(path));
+  if (auto path = saved.get<std::string>("hugepages"); !path.empty())
+    found->hugepages = host::HugepageFolder::adopt(std::move(path));
   found->cgroup = host::Cgroup::adopt(saved.get<std::vector<std::string>>("cgroup"));
   std::vector<host::FileOwner> owners;
   for (const auto& owner : saved.json.at("owners")) owners.push_back({owner.at(0), owner.at(1), owner.at(2)});
-  found->ownership = host::Ownership::adopt(std::move(owners), environment_.settings.identity.uid, environment_.settings.identity.gid);
+  found->ownership =
+      host::Ownership::adopt(std::move(owners), environment_.settings.identity.uid, environment_.settings.identity.gid);
   found->process.pid = saved.get<int>("pid");
   found->start_ticks = saved.get<std::uint64_t>("start_ticks");
   status_ = {static_cast<State>(saved.get<int>("state")), saved.get<int>("reason")};
   found->process.pidfd.reset(static_cast<int>(syscall(SYS_pidfd_open, found->process.pid, 0)));
 
   const auto process = host::process_statistics(found->process.pid);
-  const bool alive = found->process.pidfd && process && process->start_ticks == found->start_ticks && process->state != 'Z';
+  const bool alive =
+      found->process.pidfd && process && process->start_ticks == found->start_ticks && process->state != 'Z';
   if (!alive) {
     const bool was_off = status_.state == State::shutdown;
     status_ = {State::shutoff, was_off ? reason::shutoff_shutdown : reason::shutoff_crashed};
@@ -68,7 +71,8 @@ Task<void> Instance::reconnect(std::string state_file) {
   }
   try {
     const auto gone = [self] { return !self->running_; };
-    auto monitor = co_await Monitor::connect(running_->folder.path(), "monitor.sock", Monitor::Clock::now() + reconnect_limit, gone, event_handler());
+    auto monitor = co_await Monitor::connect(running_->folder.path(), "monitor.sock",
+                                             Monitor::Clock::now() + reconnect_limit, gone, event_handler());
     if (gone()) co_return;
     running_->monitor = monitor;
     const auto now = emulator::read_status(co_await monitor->execute(emulator::query_status(), reconnect_limit));
@@ -79,7 +83,9 @@ Task<void> Instance::reconnect(std::string state_file) {
     } else if (now.running && status_.state == State::paused) {
       apply(Trigger::resume);
     } else if (!now.running && status_.state == State::running) {
-      apply(now.state == "guest-panicked" ? Trigger::panic : now.state == "io-error" ? Trigger::io_error : Trigger::suspend);
+      apply(now.state == "guest-panicked" ? Trigger::panic
+            : now.state == "io-error"     ? Trigger::io_error
+                                          : Trigger::suspend);
     }
   } catch (const Error&) {
     // A monitor that does not answer cannot be managed, but the machine goes on, and can be destroyed.

@@ -14,8 +14,9 @@ using core::ErrorCode;
 
 /// Keys that promise protection this driver does not give, and the values that ask for none.
 void refuse_unkept_promises(const core::Conf& conf) {
-  static constexpr const char* keys[] = {"security_driver", "namespaces", "vnc_tls", "spice_tls", "chardev_tls",
-                                         "migrate_tls",     "nbd_tls",    "vxhs_tls", "tls_x509_verify", "default_tls_x509_verify"};
+  static constexpr const char* keys[] = {
+      "security_driver", "namespaces", "vnc_tls",  "spice_tls",       "chardev_tls",
+      "migrate_tls",     "nbd_tls",    "vxhs_tls", "tls_x509_verify", "default_tls_x509_verify"};
   for (const char* key : keys) {
     if (!conf.has(key)) continue;
     const std::string name = key;

@@ -44,7 +44,9 @@ struct Prepared {
   std::optional<host::Nvram> nvram;
 };
 
-std::string safe_name(const std::string& name, std::size_t limit) { return name.substr(0, limit); }
+std::string safe_name(const std::string& name, std::size_t limit) {
+  return name.substr(0, limit);
+}
 
 /// A listening socket at FOLDER/NAME, reached through the folder's descriptor since an address holds 107 bytes.
 base::UniqueFd listen_in(const std::string& folder, const std::string& name) {
@@ -54,7 +56,8 @@ base::UniqueFd listen_in(const std::string& folder, const std::string& name) {
   address.sun_family = AF_UNIX;
   const std::string path = "/proc/self/fd/" + std::to_string(at.get()) + "/" + name;
   path.copy(address.sun_path, sizeof address.sun_path - 1);
-  if (!fd || bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) < 0 || listen(fd.get(), 1) < 0) {
+  if (!fd || bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) < 0 ||
+      listen(fd.get(), 1) < 0) {
     throw Error::system(errno, "cannot make the monitor's socket in '" + folder + "'");
   }
   return fd;
@@ -62,7 +65,8 @@ base::UniqueFd listen_in(const std::string& folder, const std::string& name) {
 
 void check_files(const domain::Domain& domain) {
   for (const domain::Disk& disk : domain.disks) {
-    host::require_file(disk.source, disk.source_type == domain::Disk::Source::block ? host::FileKind::block : host::FileKind::regular);
+    host::require_file(
+        disk.source, disk.source_type == domain::Disk::Source::block ? host::FileKind::block : host::FileKind::regular);
   }
   for (const std::string* path : {&domain.os.kernel, &domain.os.initrd}) {
     if (!path->empty()) host::require_file(*path, host::FileKind::regular);
@@ -108,7 +112,8 @@ void prepare_interface(domain::Interface& interface, bool kvm, Prepared& out) {
   if (kvm && interface.backend != domain::Interface::Backend::qemu) {
     auto vhost = host::open_vhost_net(config.queues);
     if (vhost.empty() && interface.backend == domain::Interface::Backend::vhost) {
-      throw Error(ErrorCode::config_unsupported, "vhost-net is not supported with this host: " + host::vhost_net().reason);
+      throw Error(ErrorCode::config_unsupported,
+                  "vhost-net is not supported with this host: " + host::vhost_net().reason);
     }
     given.vhost_fds = hand_over(std::move(vhost), out.fds);
   }
@@ -130,16 +135,17 @@ Prepared prepare(const Environment& environment, domain::Domain domain, int id, 
   const std::string program = emulator_program(domain);
   if (domain.type == domain::Type::kvm) {
     if (const auto kvm = host::kvm(); !kvm.available) {
-      throw Error(ErrorCode::config_unsupported, "domain type 'kvm' cannot run here: " + kvm.reason + "; type='qemu' runs in software");
+      throw Error(ErrorCode::config_unsupported,
+                  "domain type 'kvm' cannot run here: " + kvm.reason + "; type='qemu' runs in software");
     }
   }
   out.running->capabilities = probe(program);
   out.running->capabilities.arch = domain.os.arch;
   if (out.running->capabilities.kind != emulator::kind_of(domain.type)) {
-    throw Error(ErrorCode::config_unsupported, "emulator '" + program + "' is a " +
-                                                   std::string(emulator::to_string(out.running->capabilities.kind)) + ", domain type '" +
-                                                   std::string(domain::to_string(domain.type)) + "' needs a " +
-                                                   std::string(emulator::to_string(emulator::kind_of(domain.type))));
+    throw Error(ErrorCode::config_unsupported,
+                "emulator '" + program + "' is a " + std::string(emulator::to_string(out.running->capabilities.kind)) +
+                    ", domain type '" + std::string(domain::to_string(domain.type)) + "' needs a " +
+                    std::string(emulator::to_string(emulator::kind_of(domain.type))));
   }
   check_files(domain);
   domain::assign_aliases(domain);
@@ -148,7 +154,9 @@ Prepared prepare(const Environment& environment, domain::Domain domain, int id, 
   const std::string short_name = "domain-" + std::to_string(id) + "-" + safe_name(domain.name, name_in_folder);
 
   for (const domain::Disk& disk : domain.disks) {
-    const auto use = disk.readonly ? host::ImageUse::read_only : disk.shareable ? host::ImageUse::shared : host::ImageUse::exclusive;
+    const auto use = disk.readonly    ? host::ImageUse::read_only
+                     : disk.shareable ? host::ImageUse::shared
+                                      : host::ImageUse::exclusive;
     auto lock = host::ImageLock::take(disk.source, use);
     if (domain.type == domain::Type::kvm) out.locks.push_back(std::move(lock));
   }
@@ -156,7 +164,8 @@ Prepared prepare(const Environment& environment, domain::Domain domain, int id, 
   std::filesystem::remove_all(folder);
   base::make_folders(folder, 0700);
   out.running->folder = Folder(folder);
-  if (!environment.layout.session && chown(folder.c_str(), uid, gid) < 0) throw Error::system(errno, "cannot give '" + folder + "'");
+  if (!environment.layout.session && chown(folder.c_str(), uid, gid) < 0)
+    throw Error::system(errno, "cannot give '" + folder + "'");
 
   out.resources.program = program;
   out.resources.monitor_path = folder + "/" + monitor_name;
@@ -175,7 +184,8 @@ Prepared prepare(const Environment& environment, domain::Domain domain, int id, 
   } else if (domain.memory_backing.source == "file") {
     out.resources.memory_dir = folder;
   }
-  for (domain::Interface& interface : domain.interfaces) prepare_interface(interface, domain.type == domain::Type::kvm, out);
+  for (domain::Interface& interface : domain.interfaces)
+    prepare_interface(interface, domain.type == domain::Type::kvm, out);
   if (domain.vsock) {
     host::Vsock vsock = host::open_vsock(domain.vsock->auto_cid.value_or(false) ? std::nullopt : domain.vsock->cid);
     domain.vsock->cid = vsock.cid;
@@ -183,12 +193,14 @@ Prepared prepare(const Environment& environment, domain::Domain domain, int id, 
     out.fds.push_back(std::move(vsock.fd));
   }
   const auto place_socket = [&](domain::CharacterSource& source, const std::string& alias) {
-    if (source.type == domain::CharacterSource::Type::unix_socket && source.path.empty()) source.path = folder + "/" + alias + ".sock";
+    if (source.type == domain::CharacterSource::Type::unix_socket && source.path.empty())
+      source.path = folder + "/" + alias + ".sock";
   };
   for (auto& console : domain.consoles) place_socket(console.source, console.info.alias);
   for (auto& serial : domain.serials) place_socket(serial.source, serial.info.alias);
   if (domain.os.nvram && domain.os.loader) {
-    out.nvram.emplace(host::Nvram::prepare(domain.os.nvram->path, default_nvram_template(domain, settings), domain.os.loader->path, uid, gid));
+    out.nvram.emplace(host::Nvram::prepare(domain.os.nvram->path, default_nvram_template(domain, settings),
+                                           domain.os.loader->path, uid, gid));
   }
   if (settings.dynamic_ownership) out.running->ownership = host::Ownership::record(owned_files(domain), uid, gid);
   out.running->cgroup = host::Cgroup::make(short_name);
@@ -209,7 +221,7 @@ struct Log {
   off_t begin;  ///< where this start's output begins
   /// The end of what the emulator itself printed.
   std::string printed() const {
-    struct stat now {};
+    struct stat now{};
     fstat(fd.get(), &now);
     const off_t from = std::max(begin, now.st_size - static_cast<off_t>(log_tail));
     std::string text(static_cast<std::size_t>(now.st_size - from), '\0');
@@ -227,13 +239,14 @@ Log open_log(const std::string& path, const emulator::Command& command) {
   std::tm utc{};
   gmtime_r(&now, &utc);
   std::strftime(stamp, sizeof stamp, "%Y-%m-%d %H:%M:%S", &utc);
-  base::write_all(log.fd.get(), std::string(stamp) + ".000+0000: starting up\n" + emulator::to_shell(command) + "\n", path);
+  base::write_all(log.fd.get(), std::string(stamp) + ".000+0000: starting up\n" + emulator::to_shell(command) + "\n",
+                  path);
   log.begin = lseek(log.fd.get(), 0, SEEK_END);
   return log;
 }
 
-host::Child spawn_emulator(const Prepared& prepared, const emulator::Command& command, int log, const Settings& settings,
-                           bool session) {
+host::Child spawn_emulator(const Prepared& prepared, const emulator::Command& command, int log,
+                           const Settings& settings, bool session) {
   host::SpawnConfig config;
   config.program = command.program;
   config.arguments = command.arguments;
@@ -272,15 +285,18 @@ Task<void> Instance::start(domain::Domain description, int id, bool paused) {
   if (running_) throw Error(ErrorCode::operation_invalid, "domain is already running");
   const auto self = shared_from_this();
   auto fresh = std::make_unique<Running>(environment_.loop.context());
-  Prepared prepared = co_await environment_.loop.blocking([&] { return prepare(environment_, std::move(description), id, std::move(fresh)); });
-  const emulator::Command command = emulator::command_line(prepared.running->live, prepared.resources, prepared.running->capabilities);
+  Prepared prepared = co_await environment_.loop.blocking(
+      [&] { return prepare(environment_, std::move(description), id, std::move(fresh)); });
+  const emulator::Command command =
+      emulator::command_line(prepared.running->live, prepared.resources, prepared.running->capabilities);
   const Log log = open_log(log_path(environment_.layout, *this), command);
   prepared.running->process = co_await environment_.loop.blocking([&] {
     prepared.running->ownership.give();
     return spawn_emulator(prepared, command, log.fd.get(), environment_.settings, environment_.layout.session);
   });
   running_ = std::move(prepared.running);
-  running_->start_ticks = host::process_statistics(running_->process.pid).value_or(host::ProcessStatistics{}).start_ticks;
+  running_->start_ticks =
+      host::process_statistics(running_->process.pid).value_or(host::ProcessStatistics{}).start_ticks;
   save();  // from here on a later daemon finds it
   environment_.loop.spawn(watch());
   prepared.fds.clear();
@@ -300,7 +316,8 @@ Task<void> Instance::start(domain::Domain description, int id, bool paused) {
       co_await running_->gone.wait();
     }
     const std::string printed = log.printed();
-    if (!printed.empty()) throw Error(ErrorCode::internal_error, "process exited while connecting to monitor: " + printed);
+    if (!printed.empty())
+      throw Error(ErrorCode::internal_error, "process exited while connecting to monitor: " + printed);
     if (failed && !died) throw *failed;
     throw Error(ErrorCode::internal_error, "the emulator ended while it was being started" +
                                                (failed ? std::string(": ") + failed->what() : std::string()));
@@ -311,7 +328,8 @@ Task<void> Instance::start(domain::Domain description, int id, bool paused) {
 /// From a process that runs to a guest that does.
 Task<void> Instance::follow(bool paused) {
   const auto gone = [self = shared_from_this()] { return !self->running_; };
-  auto monitor = co_await Monitor::connect(running_->folder.path(), monitor_name, Monitor::Clock::now() + start_limit, gone, event_handler());
+  auto monitor = co_await Monitor::connect(running_->folder.path(), monitor_name, Monitor::Clock::now() + start_limit,
+                                           gone, event_handler());
   if (gone()) throw Error(ErrorCode::internal_error, "process exited while connecting to monitor");
   running_->monitor = monitor;
   const auto chardevs = emulator::read_chardevs(co_await monitor->execute(emulator::query_chardev()));
@@ -326,7 +344,9 @@ Task<void> Instance::follow(bool paused) {
   apply(paused ? Trigger::boot_paused : Trigger::boot);
 }
 
-std::string Instance::state_path() const { return environment_.layout.state + "/" + core::to_string(uuid_) + ".json"; }
+std::string Instance::state_path() const {
+  return environment_.layout.state + "/" + core::to_string(uuid_) + ".json";
+}
 
 void Instance::save() const {
   const Running& now = *running_;

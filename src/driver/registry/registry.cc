@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "driver/core/error.h"
+#include "driver/registry/defaults.h"
 
 namespace registry {
 namespace {
@@ -20,6 +21,7 @@ constexpr std::size_t state_limit = std::size_t{16} << 20;
 Registry::Registry(core::Loop& loop, const core::Layout& layout, const instance::Settings& settings, OnProblem problem)
     : loop_(loop),
       layout_(layout),
+      settings_(settings),
       store_(layout),
       problem_(std::move(problem)),
       environment_{loop, layout, settings,
@@ -69,7 +71,8 @@ InstancePtr Registry::claim(const domain::Domain& description, bool must_be_idle
   if (same_uuid != by_uuid_.end()) {
     const InstancePtr& known = same_uuid->second;
     if (known->name() != description.name) {
-      throw Error(ErrorCode::operation_failed, "domain '" + known->name() + "' is already defined with uuid " + core::to_string(description.uuid));
+      throw Error(ErrorCode::operation_failed,
+                  "domain '" + known->name() + "' is already defined with uuid " + core::to_string(description.uuid));
     }
     if (must_be_idle && known->active()) {
       throw Error(ErrorCode::operation_invalid, "domain '" + known->name() + "' is already active");
@@ -77,7 +80,8 @@ InstancePtr Registry::claim(const domain::Domain& description, bool must_be_idle
     return known;
   }
   if (const auto same_name = by_name_.find(description.name); same_name != by_name_.end()) {
-    throw Error(ErrorCode::operation_failed, "domain '" + description.name + "' already exists with uuid " + core::to_string(same_name->second->uuid()));
+    throw Error(ErrorCode::operation_failed, "domain '" + description.name + "' already exists with uuid " +
+                                                 core::to_string(same_name->second->uuid()));
   }
   auto fresh = std::make_shared<Instance>(environment_, description.uuid, description.name);
   by_name_[description.name] = fresh;
@@ -95,6 +99,7 @@ void Registry::ended(Instance& over) {
 }
 
 Task<InstancePtr> Registry::define(domain::Domain description) {
+  fill_from_host(description, layout_, settings_);
   const InstancePtr subject = claim(description, false);
   const auto job = co_await subject->job().acquire("remoteDispatchDomainDefineXMLFlags");
   const bool fresh = !subject->persistent();
@@ -123,9 +128,11 @@ Task<void> Registry::undefine(InstancePtr subject) {
 }
 
 Task<InstancePtr> Registry::create(domain::Domain description, bool paused) {
+  fill_from_host(description, layout_, settings_);
   const InstancePtr subject = claim(description, true);
   const auto job = co_await subject->job().acquire("remoteDispatchDomainCreateXML");
-  if (subject->active()) throw Error(ErrorCode::operation_invalid, "domain '" + subject->name() + "' is already active");
+  if (subject->active())
+    throw Error(ErrorCode::operation_invalid, "domain '" + subject->name() + "' is already active");
   try {
     co_await subject->start(std::move(description), ++last_id_, paused);
   } catch (...) {

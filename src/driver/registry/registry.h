@@ -52,6 +52,7 @@ class Registry {
 
   core::Loop& loop_;
   const core::Layout& layout_;
+  const instance::Settings& settings_;
   Store store_;
   OnProblem problem_;
   OnEvent on_event_;

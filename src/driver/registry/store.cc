@@ -21,7 +21,8 @@ constexpr char header[] =
 
 std::string Store::path(const std::string& folder, const domain::Domain& domain) const {
   const std::string name = domain.name + ".xml";
-  return folder + "/" + (name.size() <= longest_file_name - 7 ? name : core::to_string(domain.uuid) + ".xml");  // room for .broken
+  return folder + "/" +
+         (name.size() <= longest_file_name - 7 ? name : core::to_string(domain.uuid) + ".xml");  // room for .broken
 }
 
 void Store::write(const domain::Domain& domain) const {
@@ -45,7 +46,8 @@ void Store::set_autostart(const domain::Domain& domain, bool autostart) const {
   base::sync_folder(layout_.autostart);
 }
 
-std::vector<Store::Loaded> Store::load(const std::function<void(const std::string&, const std::string&)>& broken) const {
+std::vector<Store::Loaded> Store::load(
+    const std::function<void(const std::string&, const std::string&)>& broken) const {
   std::vector<Loaded> all;
   for (const auto& entry : std::filesystem::directory_iterator(layout_.config)) {
     if (!entry.is_regular_file() || entry.path().extension() != ".xml") continue;
