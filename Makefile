@@ -32,6 +32,7 @@ setup: ## Install what is missing of the packages in packaging/apt-dependencies 
 demo: ## Install, build and watch virsh drive a real guest
 	@tools/setup build run guest
 	@$(MAKE) --no-print-directory all
+	@tests/guest/build build/guest/x86_64
 	@tools/demo
 
 .PHONY: test
