@@ -14,7 +14,7 @@ using core::ErrorCode;
 using Kind = Controller::Type;
 using Model = Controller::Model;
 
-constexpr unsigned slots = 32, functions = 8, buses = 256;
+constexpr unsigned slots = 32, functions = 8;
 constexpr unsigned q35_bridge_slot = 0x1f;  // the LPC bridge, and SATA and SMBus beside it
 
 /// Whether the device stands on PCI.
@@ -125,7 +125,6 @@ unsigned add_root_port(Domain& domain) {
   Controller port;
   port.model = Model::pcie_root_port;
   port.index = free_index(domain);
-  if (port.index >= buses) throw Error(ErrorCode::internal_error, "No more available PCI slots");
   const auto last = std::ranges::find_if(domain.controllers.rbegin(), domain.controllers.rend(),
                                          [](const Controller& one) { return one.type == Kind::pci; });
   domain.controllers.insert(last.base(), port);
@@ -205,17 +204,6 @@ class Aliases {
   std::set<std::string> used_;
 };
 
-/// "vda" is 0, "vdz" 25, "vdaa" 26: the number that libvirt gives a disk.
-unsigned disk_number(std::string_view target) {
-  const std::size_t letters = target.starts_with("xvd") || target.starts_with("ubd") ? 3 : 2;
-  unsigned number = 0;
-  for (const char c : target.substr(letters)) {
-    if (c < 'a' || c > 'z') break;
-    number = number * 26 + static_cast<unsigned>(c - 'a') + 1;
-  }
-  return number - 1;
-}
-
 }  // namespace
 
 void assign_aliases(Domain& domain) {
@@ -224,7 +212,7 @@ void assign_aliases(Domain& domain) {
     const char* const pci = controller.model == Model::pcie_root ? "pcie." : "pci.";
     aliases.give(controller.info, controller.type == Kind::pci ? pci : "virtio-serial", controller.index);
   }
-  for (Disk& disk : domain.disks) aliases.give(disk.info, "virtio-disk", disk_number(disk.target));
+  for (Disk& disk : domain.disks) aliases.give(disk.info, "virtio-disk", target_number(disk.target));
   const auto in_order = [&](auto& devices, const char* kind) {
     for (unsigned i = 0; auto& device : devices) aliases.give(device.info, kind, i++);
   };

@@ -12,6 +12,8 @@ namespace {
 using core::Error;
 using core::ErrorCode;
 
+constexpr unsigned buses = 256;
+
 /// Where a domain has its devices of type T: a vector, or an optional.
 template <class T>
 constexpr auto place = nullptr;
@@ -121,6 +123,7 @@ unsigned free_index(const Domain& domain) {
   unsigned index = 1;
   const auto is_taken = [&](const Controller& one) { return one.type == Controller::Type::pci && one.index == index; };
   while (std::ranges::any_of(domain.controllers, is_taken)) ++index;
+  if (index >= buses) throw Error(ErrorCode::internal_error, "No more available PCI slots");
   return index;
 }
 
@@ -129,10 +132,17 @@ void add_device(Domain& domain, Device device) {
     throw Error(ErrorCode::internal_error, "only a single memory balloon device is supported (element 'memballoon')");
   if (std::holds_alternative<Vsock>(device) && domain.vsock)
     throw Error(ErrorCode::xml_error, "only a single vsock device is supported (element 'vsock')");
+  if (const auto* hostdev = std::get_if<Hostdev>(&device))
+    if (find_in(domain.hostdevs, *hostdev) != domain.hostdevs.end())
+      throw Error(ErrorCode::xml_error, "Hostdev already exists in the domain configuration");
   std::visit(
       [&]<class T>(T& one) {
         auto& devices = domain.*place<T>;
-        if constexpr (std::is_same_v<decltype(devices), std::vector<T>&>)
+        if constexpr (std::is_same_v<T, Disk>)
+          devices.insert(std::ranges::upper_bound(devices, target_number(one.target), {},
+                                                  [](const Disk& disk) { return target_number(disk.target); }),
+                         std::move(one));
+        else if constexpr (std::is_same_v<decltype(devices), std::vector<T>&>)
           devices.push_back(std::move(one));
         else
           devices = std::move(one);

@@ -8,10 +8,11 @@
 /// be given addresses and to be validated.
 namespace domain {
 
-/// The lowest index without a PCI controller, from 1.
+/// The lowest index without a PCI controller, from 1. Throws Error: INTERNAL_ERROR when all 256 buses are there.
 unsigned free_index(const Domain& domain);
 
-/// Throws Error: INTERNAL_ERROR, XML_ERROR for a second of what there can be one of, as libvirt.
+/// Puts the device behind the others of its kind, a disk in the order of names, as libvirt. Throws Error:
+/// INTERNAL_ERROR, XML_ERROR for a second of what there can be one of, as libvirt.
 void add_device(Domain& domain, Device device);
 
 /// The device of the domain that `like` means, as libvirt finds it: a disk by its target, an interface by its MAC (and

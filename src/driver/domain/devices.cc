@@ -13,6 +13,9 @@ using core::Error;
 using core::ErrorCode;
 using core::XmlNode;
 
+/// More than any machine has places for: all of PCI's are some 500. It bounds what a hostile description costs.
+constexpr std::size_t most_devices = 1024;
+
 /// How each element below <devices> is read; `into` has what was read before it, null for a device alone.
 struct Row {
   std::string_view name;
@@ -68,6 +71,7 @@ void pair_console_with_serial(Domain& domain) {
   if (domain.serials.empty()) return;
   if (!first_is_serial) domain.consoles.insert(domain.consoles.begin(), Console{});
   domain.consoles.front().source = domain.serials.front().source;
+  domain.consoles.front().port = domain.serials.front().port;
 }
 
 void parse_devices(Domain& domain, const XmlNode& node, bool live) {
@@ -76,9 +80,15 @@ void parse_devices(Domain& domain, const XmlNode& node, bool live) {
     if (!domain.emulator.empty() && domain.emulator[0] != '/')
       refuse_value(*emulator, nullptr, domain.emulator, "an absolute path");
   }
-  for (const XmlNode& element : node.children())
-    if (const Row* row = element.namespace_uri().empty() ? row_of(element.name()) : nullptr)
-      add_device(domain, row->parse(element, live, &domain));
+  std::size_t count = 0;
+  for (const XmlNode& element : node.children()) {
+    const Row* const row = element.namespace_uri().empty() ? row_of(element.name()) : nullptr;
+    if (!row) continue;
+    if (++count > most_devices)
+      throw Error(ErrorCode::internal_error,
+                  "more than " + std::to_string(most_devices) + " devices: no more available PCI slots");
+    add_device(domain, row->parse(element, live, &domain));
+  }
   pair_console_with_serial(domain);
 }
 

@@ -1,8 +1,8 @@
 #include "driver/domain/element.h"
 
 #include <algorithm>
+#include <bitset>
 #include <charconv>
-#include <set>
 
 namespace domain {
 namespace {
@@ -27,6 +27,14 @@ std::optional<bool> read_switch(const XmlNode& node, const char* attribute, std:
 std::string range(std::uint64_t least, std::uint64_t most) {
   if (most == any_number) return "a number from " + std::to_string(least);
   return std::to_string(least) + " to " + std::to_string(most);
+}
+
+std::uint64_t checked(const XmlNode& node, const char* attribute, std::string_view text,
+                      const std::optional<std::uint64_t>& value, std::uint64_t least, std::uint64_t most,
+                      ErrorCode beyond) {
+  if (!value) refuse_value(node, attribute, text, range(least, most));
+  if (*value < least || *value > most) refuse_value(node, attribute, text, range(least, most), beyond);
+  return *value;
 }
 
 }  // namespace
@@ -61,9 +69,9 @@ void refuse_value(const XmlNode& node, const char* attribute, std::string_view v
   throw Error(code, text + "; allowed: " + std::string(allowed) + ")");
 }
 
-void refuse_lack(const XmlNode& node, std::string_view what) {
-  throw Error(ErrorCode::xml_error, "Missing " + std::string(what) + " in element '" + std::string(node.name()) +
-                                        "' (line " + std::to_string(node.line()) + ")");
+void refuse_lack(const XmlNode& node, std::string_view what, ErrorCode code) {
+  throw Error(code, "Missing " + std::string(what) + " in element '" + std::string(node.name()) + "' (line " +
+                        std::to_string(node.line()) + ")");
 }
 
 std::optional<std::uint64_t> to_number(std::string_view text, bool any_base) {
@@ -82,24 +90,21 @@ std::optional<std::uint64_t> to_number(std::string_view text, bool any_base) {
 }
 
 std::optional<std::uint64_t> read_number(const XmlNode& node, const char* attribute, std::uint64_t least,
-                                         std::uint64_t most, bool any_base) {
+                                         std::uint64_t most, bool any_base, ErrorCode beyond) {
   const auto text = node.attribute(attribute);
   if (!text) return std::nullopt;
-  const auto value = to_number(*text, any_base);
-  if (!value || *value < least || *value > most) refuse_value(node, attribute, *text, range(least, most));
-  return value;
+  return checked(node, attribute, *text, to_number(*text, any_base), least, most, beyond);
 }
 
-std::optional<unsigned> read_unsigned(const XmlNode& node, const char* attribute, unsigned least, unsigned most) {
-  const auto value = read_number(node, attribute, least, most);
+std::optional<unsigned> read_unsigned(const XmlNode& node, const char* attribute, unsigned least, unsigned most,
+                                      ErrorCode beyond) {
+  const auto value = read_number(node, attribute, least, most, false, beyond);
   return value ? std::optional(static_cast<unsigned>(*value)) : std::nullopt;
 }
 
-std::uint64_t text_number(const XmlNode& node, std::uint64_t least, std::uint64_t most) {
+std::uint64_t text_number(const XmlNode& node, std::uint64_t least, std::uint64_t most, ErrorCode beyond) {
   const std::string text = node.text();
-  const auto value = to_number(text);
-  if (!value || *value < least || *value > most) refuse_value(node, nullptr, text, range(least, most));
-  return *value;
+  return checked(node, nullptr, text, to_number(text), least, most, beyond);
 }
 
 std::uint64_t scale_to_kib(std::uint64_t value, const std::string& unit) {
@@ -166,7 +171,7 @@ std::vector<unsigned> parse_cpus(std::string_view text) {
     throw Error(ErrorCode::invalid_arg, "Failed to parse bitmap '" + std::string(text.substr(0, 256)) +
                                             "' (allowed: as '0-3,^2,8', below 1024)");
   };
-  std::set<unsigned> cpus;
+  std::bitset<limit> cpus;
   std::string_view rest = trimmed(text);
   if (rest.empty()) refuse();
   while (true) {
@@ -178,12 +183,15 @@ std::vector<unsigned> parse_cpus(std::string_view text) {
     const auto first = to_number(part.substr(0, dash));
     const auto last = dash == std::string_view::npos ? first : to_number(part.substr(dash + 1));
     if (!first || !last || *last < *first || *last >= limit || (without && dash != std::string_view::npos)) refuse();
-    for (auto cpu = static_cast<unsigned>(*first); cpu <= *last; ++cpu)
-      without ? void(cpus.erase(cpu)) : void(cpus.insert(cpu));
+    for (std::size_t cpu = *first; cpu <= *last; ++cpu) cpus.set(cpu, !without);
     if (comma == rest.size()) break;
     rest.remove_prefix(comma + 1);
   }
-  return {cpus.begin(), cpus.end()};
+  if (cpus.none()) refuse();
+  std::vector<unsigned> list;
+  for (unsigned cpu = 0; cpu < limit; ++cpu)
+    if (cpus[cpu]) list.push_back(cpu);
+  return list;
 }
 
 std::string format_cpus(const std::vector<unsigned>& cpus) {

@@ -27,17 +27,22 @@ std::string_view trimmed(std::string_view text);
 [[noreturn]] void refuse_value(const core::XmlNode& node, const char* attribute, std::string_view value,
                                std::string_view allowed, core::ErrorCode code = core::ErrorCode::xml_error);
 /// Refuses an element that lacks something: "an attribute 'dev'".
-[[noreturn]] void refuse_lack(const core::XmlNode& node, std::string_view what);
+[[noreturn]] void refuse_lack(const core::XmlNode& node, std::string_view what,
+                              core::ErrorCode code = core::ErrorCode::xml_error);
 
 /// Decimal, or with a prefix 0x or 0 when `any_base`. Nothing for what is no number or does not fit.
 std::optional<std::uint64_t> to_number(std::string_view text, bool any_base = false);
 
+/// A number of an attribute. `beyond` is the code for a number that is outside of least to most.
 std::optional<std::uint64_t> read_number(const core::XmlNode& node, const char* attribute, std::uint64_t least = 0,
-                                         std::uint64_t most = any_number, bool any_base = false);
+                                         std::uint64_t most = any_number, bool any_base = false,
+                                         core::ErrorCode beyond = core::ErrorCode::xml_error);
 std::optional<unsigned> read_unsigned(const core::XmlNode& node, const char* attribute, unsigned least = 0,
-                                      unsigned most = std::numeric_limits<unsigned>::max());
+                                      unsigned most = std::numeric_limits<unsigned>::max(),
+                                      core::ErrorCode beyond = core::ErrorCode::xml_error);
 /// The element's text as a number.
-std::uint64_t text_number(const core::XmlNode& node, std::uint64_t least = 0, std::uint64_t most = any_number);
+std::uint64_t text_number(const core::XmlNode& node, std::uint64_t least = 0, std::uint64_t most = any_number,
+                          core::ErrorCode beyond = core::ErrorCode::xml_error);
 
 /// Memory sizes in KiB, rounded up, of a number and libvirt's unit ("MiB", "KB", "b" …; KiB for none). Throws Error:
 /// INVALID_ARG for an unknown unit, OVERFLOW.

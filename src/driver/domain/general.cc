@@ -29,12 +29,12 @@ void parse_memory_backing(MemoryBacking& backing, const XmlNode& node) {
     backing.hugepages = true;
     const auto pages = hugepages->children("page");
     if (pages.size() > 1)
-      throw Error(ErrorCode::config_unsupported,
-                  "more than one element 'page' in element 'hugepages' is not supported (line " +
-                      std::to_string(pages[1].line()) + ")");
+      throw Error(ErrorCode::xml_detail,
+                  "more than one element 'page' in element 'hugepages' (line " + std::to_string(pages[1].line()) + ")");
     if (!pages.empty()) {
       required(pages[0], "size");
-      backing.hugepage_size = scale_to_kib(*read_number(pages[0], "size", 1), pages[0].attribute("unit").value_or(""));
+      backing.hugepage_size = scale_to_kib(*read_number(pages[0], "size", 1, any_number, false, ErrorCode::xml_detail),
+                                           pages[0].attribute("unit").value_or(""));
     }
   }
   if (const auto access = node.child("access")) {
@@ -74,8 +74,10 @@ void format_memory_backing(core::XmlWriter& writer, const MemoryBacking& backing
 }
 
 void parse_vcpu(Domain& domain, const XmlNode& node) {
-  constexpr std::uint64_t most = 0xffff;
-  if (!trimmed(node.text()).empty()) domain.vcpus = static_cast<unsigned>(text_number(node, 1, most));
+  constexpr unsigned most = 4096;  // more than any machine's; it bounds what pinning costs
+  const std::uint64_t count = text_number(node, 1);
+  if (count > most) refuse_value(node, nullptr, std::to_string(count), "1 to 4096", ErrorCode::config_unsupported);
+  domain.vcpus = static_cast<unsigned>(count);
   domain.current_vcpus = read_unsigned(node, "current", 1, most).value_or(domain.vcpus);
   if (domain.current_vcpus > domain.vcpus)
     refuse_value(node, "current", std::to_string(domain.current_vcpus),
@@ -86,27 +88,41 @@ void parse_vcpu(Domain& domain, const XmlNode& node) {
 
 using Pins = std::map<unsigned, std::vector<unsigned>>;
 
-Pins parse_pins(const XmlNode& cputune, const char* name, const char* id) {
+std::vector<unsigned> read_cpuset(const XmlNode& pin) {
+  const auto cpuset = pin.attribute("cpuset");
+  if (!cpuset) refuse_lack(pin, "attribute 'cpuset'", ErrorCode::internal_error);
+  return parse_cpus(*cpuset);
+}
+
+/// Pins of ids above `most` are dropped or refused, as libvirt does for the kind.
+Pins parse_pins(const XmlNode& cputune, const char* name, const char* id, unsigned most, bool drop) {
   Pins pins;
   for (const XmlNode& pin : cputune.children(name)) {
     required(pin, id);
     const unsigned key = *read_unsigned(pin, id);
-    if (!pins.emplace(key, parse_cpus(required(pin, "cpuset"))).second)
+    std::vector<unsigned> cpus = read_cpuset(pin);
+    if (key > most && drop) continue;
+    if (key > most)
+      throw Error(ErrorCode::config_unsupported, std::string("Cannot find '") + id + "' : " + std::to_string(key) +
+                                                     " (line " + std::to_string(pin.line()) + ")");
+    if (!pins.emplace(key, std::move(cpus)).second)
       throw Error(ErrorCode::internal_error, std::string("duplicate ") + name + " for " + id + " '" +
                                                  std::to_string(key) + "' (line " + std::to_string(pin.line()) + ")");
   }
   return pins;
 }
 
-void parse_cputune(CpuTune& tune, const XmlNode& node) {
-  tune.vcpupin = parse_pins(node, "vcpupin", "vcpu");
-  tune.iothreadpin = parse_pins(node, "iothreadpin", "iothread");
-  if (const auto pin = node.child("emulatorpin")) tune.emulatorpin = parse_cpus(required(*pin, "cpuset"));
-  if (const auto shares = node.child("shares")) tune.shares = text_number(*shares);
+void parse_cputune(CpuTune& tune, const XmlNode& node, unsigned vcpus, unsigned iothreads) {
+  tune.vcpupin = parse_pins(node, "vcpupin", "vcpu", vcpus - 1, true);
+  tune.iothreadpin = parse_pins(node, "iothreadpin", "iothread", iothreads, false);
+  const auto pins = node.children("emulatorpin");
+  if (pins.size() > 1)
+    throw Error(ErrorCode::xml_error,
+                "only one emulatorpin is supported (line " + std::to_string(pins[1].line()) + ")");
+  if (!pins.empty()) tune.emulatorpin = read_cpuset(pins[0]);
   constexpr std::uint64_t least = 2, most = 262144;  // cpu.shares' own
-  if (tune.shares && (*tune.shares < least || *tune.shares > most))
-    refuse_value(*node.child("shares"), nullptr, std::to_string(*tune.shares), "2 to 262144",
-                 ErrorCode::config_unsupported);
+  if (const auto shares = node.child("shares"))
+    tune.shares = text_number(*shares, least, most, ErrorCode::config_unsupported);
 }
 
 void format_cputune(core::XmlWriter& writer, const CpuTune& tune) {
@@ -170,8 +186,8 @@ void parse_general(Domain& domain, const XmlNode& root) {
   constexpr std::uint64_t most_iothreads = 1024;
   if (const auto iothreads = root.child("iothreads"))
     domain.iothreads = static_cast<unsigned>(text_number(*iothreads, 0, most_iothreads));
-  if (const auto cputune = root.child("cputune")) parse_cputune(domain.cputune, *cputune);
-  std::erase_if(domain.cputune.vcpupin, [&](const auto& pin) { return pin.first >= domain.vcpus; });  // as libvirt
+  if (const auto cputune = root.child("cputune"))
+    parse_cputune(domain.cputune, *cputune, domain.vcpus, domain.iothreads);
   if (const auto resource = root.child("resource")) domain.resource_partition = text_of(*resource, "partition");
 }
 

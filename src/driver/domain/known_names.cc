@@ -47,6 +47,7 @@ const std::map<std::string_view, std::string_view, std::less<>> refused{
     {"domain/devices/disk",
      "@model @rawio @sgio @snapshot acpi auth backenddomain blockio encryption geometry mirror product transient "
      "vendor wwn"},
+    {"domain/devices/disk/backingStore", "@index @type backingStore format source"},
     {"domain/devices/disk/driver",
      "@ats @copy_on_read @error_policy @event_idx @ioeventfd @iommu @packed @page_per_vq @queue_size @rerror_policy "
      "metadata_cache"},

@@ -79,7 +79,7 @@ void parse_firmware(Os& os, const XmlNode& node) {
       throw Error(ErrorCode::config_unsupported,
                   "element 'loader' needs type='pflash' (line " + std::to_string(element->line()) + ")");
     loader.path = parse_path(*element, element->text());
-    if (loader.path.empty()) refuse_lack(*element, "a path");
+    if (loader.path.empty()) refuse_lack(*element, "a path", ErrorCode::xml_detail);
     loader.readonly = read_yes_no(*element, "readonly");
     loader.secure = read_yes_no(*element, "secure");
     os.loader = loader;
@@ -169,7 +169,7 @@ std::optional<Cpu> parse_cpu(const XmlNode& node) {
   cpu.migratable = read_on_off(node, "migratable") ? *node.attribute("migratable") : "";
   if (const auto model = node.child("model")) {
     cpu.model = trimmed(model->text());
-    cpu.fallback = read_word(*model, "fallback", "allow forbid").value_or("");
+    cpu.fallback = read_word(*model, "fallback", "allow forbid", {}, ErrorCode::config_unsupported).value_or("");
     constexpr std::string_view allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
     if (cpu.model.find_first_not_of(allowed) != std::string::npos)
       refuse_value(*model, nullptr, cpu.model, "a CPU model's name");

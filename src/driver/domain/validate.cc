@@ -68,6 +68,14 @@ void validate_disk(const Disk& disk, const Domain& domain, const Limits& limits)
     unsupported(name + "element 'iotune' of a StratoVirt has total_iops_sec only");
 }
 
+void validate_serial(const Serial& serial, Arch arch) {
+  const bool x86 = arch == Arch::x86_64;
+  const std::string target = x86 ? "isa-serial" : "system-serial", model = x86 ? "isa-serial" : "pl011";
+  if (serial.target != target || serial.model != model)
+    unsupported("element 'serial' of target '" + serial.target + "' and model '" + serial.model + "' (allowed for " +
+                std::string(to_string(arch)) + ": target '" + target + "', model '" + model + "')");
+}
+
 /// What must be there once in a domain: targets, aliases, places in the boot order, consoles.
 void validate_uniqueness(const Domain& domain) {
   std::map<std::string, std::string> targets;
@@ -105,6 +113,7 @@ void validate(const Domain& domain) {
   for (const Interface& interface : domain.interfaces)
     check_most("interface '" + to_string(interface.mac) + "': queues", interface.queues.value_or(1), limits.queues,
                limits);
+  for (const Serial& serial : domain.serials) validate_serial(serial, domain.os.arch);
   validate_uniqueness(domain);
 }
 

@@ -31,8 +31,8 @@ bool is_kept(const std::string& alias, AliasRule rule) {
 std::optional<PciAddress> parse_address(const core::XmlNode& device) {
   const auto node = device.child("address");
   if (!node) return std::nullopt;
-  if (!node->attribute("type")) refuse_lack(*node, "attribute 'type'");
-  read_word(*node, "type", "pci", other_addresses);
+  if (!node->attribute("type")) refuse_lack(*node, "attribute 'type'", core::ErrorCode::internal_error);
+  read_word(*node, "type", "pci", other_addresses, core::ErrorCode::config_unsupported);
   const auto part = [&](const char* name, std::uint64_t most) {
     return read_number(*node, name, 0, most, true).value_or(0);
   };

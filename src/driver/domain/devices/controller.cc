@@ -32,7 +32,7 @@ std::string hex(unsigned value) {
 }
 
 void parse_pci(Controller& controller, const core::XmlNode& node) {
-  required(node, "model");
+  if (!node.attribute("model")) refuse_lack(node, "attribute 'model'", ErrorCode::internal_error);
   controller.model = read_choice(node, "model", models, other_models, ErrorCode::config_unsupported).value();
   const bool is_root = controller.model == Controller::Model::pcie_root;
   if (is_root && controller.index != 0)
@@ -45,8 +45,9 @@ void parse_pci(Controller& controller, const core::XmlNode& node) {
               "ioh3420 i82801b11-bridge pci-bridge x3130-upstream xio3130-downstream pxb "
               "pxb-pcie spapr-pci-host-bridge pcie-pci-bridge");
   if (const auto target = node.child("target")) {
-    controller.chassis = read_unsigned(*target, "chassis", 0, 255);
-    if (const auto port = read_number(*target, "port", 0, 255, true)) controller.port = static_cast<unsigned>(*port);
+    controller.chassis = read_unsigned(*target, "chassis", 0, 255, ErrorCode::config_unsupported);
+    if (const auto port = read_number(*target, "port", 0, 255, true, ErrorCode::config_unsupported))
+      controller.port = static_cast<unsigned>(*port);
   }
 }
 
@@ -54,7 +55,8 @@ void parse_pci(Controller& controller, const core::XmlNode& node) {
 
 Controller parse_controller(const core::XmlNode& node, bool live) {
   Controller controller;
-  required(node, "type");
+  // Without a type libvirt means one of IDE.
+  if (!node.attribute("type")) refuse_lack(node, "attribute 'type'", ErrorCode::config_unsupported);
   controller.type = read_choice(node, "type", types, other_types).value();
   controller.index = read_unsigned(node, "index", 0, buses - 1).value_or(0);
   if (controller.type == Controller::Type::pci) {
@@ -66,7 +68,8 @@ Controller parse_controller(const core::XmlNode& node, bool live) {
   }
   controller.info = parse_info(node, rule_of(controller), live);
   if (controller.model == Controller::Model::pcie_root && controller.info.address)
-    refuse_value(*node.child("address"), "type", "pci", "no address for model 'pcie-root'");
+    refuse_value(*node.child("address"), "type", "pci", "no address for model 'pcie-root'",
+                 ErrorCode::config_unsupported);
   return controller;
 }
 

@@ -58,20 +58,33 @@ constexpr Exclusive exclusives[] = {
 IoTune parse_iotune(const core::XmlNode& node) {
   IoTune tune;
   for (const Limit& limit : limits)
-    if (const auto child = node.child(limit.name)) tune.*limit.value = text_number(*child, 0, most_io);
+    if (const auto child = node.child(limit.name))
+      tune.*limit.value = text_number(*child, 0, most_io, ErrorCode::argument_unsupported);
   return tune;
 }
 
-/// What libvirt takes for a disk's name: a bus' prefix, letters, perhaps a partition.
-bool is_disk_name(std::string_view name) {
+/// A disk's name as libvirt reads it: a bus' prefix, letters, then what could be a partition.
+struct TargetName {
+  std::string_view letters, rest;
+};
+TargetName split_target(std::string_view name) {
   for (const std::string_view prefix : {"fd", "hd", "vd", "sd", "xvd", "ubd"}) {
     if (!name.starts_with(prefix)) continue;
-    const std::string_view rest = name.substr(prefix.size());
-    const std::size_t letters = std::min(rest.find_first_not_of("abcdefghijklmnopqrstuvwxyz"), rest.size());
-    const bool digits = rest.find_first_not_of("0123456789", letters) == std::string_view::npos;
-    if (letters > 0 && letters <= 4 && digits && rest.size() - letters <= 4) return true;
+    name.remove_prefix(prefix.size());
+    const std::size_t letters = std::min(name.find_first_not_of("abcdefghijklmnopqrstuvwxyz"), name.size());
+    return {name.substr(0, letters), name.substr(letters)};
   }
-  return false;
+  return {{}, name};
+}
+
+void check_target(const core::XmlNode& target, std::string_view name) {
+  constexpr std::size_t most_letters = 4;
+  const auto [letters, rest] = split_target(name);
+  const bool is_name = !letters.empty() && letters.size() <= most_letters &&
+                       rest.find_first_not_of("0123456789") == std::string_view::npos;
+  if (!is_name || !rest.empty())
+    refuse_value(target, "dev", name, "as 'vda', 'hda', 'sda', without a partition",
+                 is_name ? ErrorCode::config_unsupported : ErrorCode::xml_error);
 }
 
 void parse_driver(Disk& disk, const core::XmlNode& node) {
@@ -90,6 +103,12 @@ void parse_driver(Disk& disk, const core::XmlNode& node) {
 
 }  // namespace
 
+unsigned target_number(std::string_view target) {
+  unsigned number = 0;
+  for (const char letter : split_target(target).letters) number = number * 26 + static_cast<unsigned>(letter - 'a') + 1;
+  return number - 1;
+}
+
 Disk parse_disk(const core::XmlNode& node, bool live) {
   Disk disk;
   disk.source_type =
@@ -105,9 +124,9 @@ Disk parse_disk(const core::XmlNode& node, bool live) {
   if (disk.source.empty())
     throw core::Error(ErrorCode::no_source, disk.target + where + ": <source> needs '" + attribute + "'");
   if (disk.source[0] != '/') refuse_value(*node.child("source"), attribute, disk.source, "an absolute path");
-  if (!is_disk_name(disk.target)) refuse_value(*target, "dev", disk.target, "as 'vda', 'hda', 'sda'");
+  check_target(*target, disk.target);
   if (!read_word(*target, "bus", "virtio", other_buses) && !disk.target.starts_with("vd"))
-    refuse_lack(*target, "attribute 'bus' (allowed: 'virtio')");
+    refuse_lack(*target, "attribute 'bus' (allowed: 'virtio')", ErrorCode::config_unsupported);
   if (const auto iotune = node.child("iotune")) {
     disk.iotune = parse_iotune(*iotune);
     for (const Exclusive& row : exclusives)
@@ -122,7 +141,8 @@ Disk parse_disk(const core::XmlNode& node, bool live) {
     disk.serial = serial->text();
     constexpr std::string_view allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 _-+.()";
     if (disk.serial.find_first_not_of(allowed) != std::string::npos || disk.serial.size() > 255)
-      refuse_value(*serial, nullptr, disk.serial, "up to 255 of A-Z a-z 0-9 space _ - + . ( )");
+      refuse_value(*serial, nullptr, disk.serial, "up to 255 of A-Z a-z 0-9 space _ - + . ( )",
+                   ErrorCode::internal_error);
   }
   disk.info = parse_info(node, AliasRule::user_only, live);
   return disk;

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "driver/domain/devices/address.h"
 
@@ -46,6 +47,9 @@ struct Disk {
   DeviceInfo info;
   friend bool operator==(const Disk&, const Disk&) = default;
 };
+
+/// The place in the order of names: "vda" is 0, "vdz" 25, "vdaa" 26. Of a name that was checked.
+unsigned target_number(std::string_view target);
 
 /// Reads and checks the element by itself. `live` keeps what only a running domain has.
 Disk parse_disk(const core::XmlNode& node, bool live);

@@ -71,7 +71,8 @@ void parse_target(Interface& interface, const core::XmlNode& node, bool live) {
 
 Interface parse_interface(const core::XmlNode& node, bool live) {
   Interface interface;
-  required(node, "type");
+  // Without a type libvirt means user networking.
+  if (!node.attribute("type")) refuse_lack(node, "attribute 'type'", ErrorCode::config_unsupported);
   interface.type = read_choice(node, "type", types, other_types).value();
   if (const auto mac = node.child("mac")) {
     const std::string text = required(*mac, "address");
@@ -90,8 +91,11 @@ Interface parse_interface(const core::XmlNode& node, bool live) {
   if (const auto target = node.child("target")) parse_target(interface, *target, live);
   if (const auto model = node.child("model")) {
     interface.model = required(*model, "type");
+    constexpr std::string_view letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
+    const bool is_word = interface.model.find_first_not_of(letters) == std::string::npos;
     if (interface.model != "virtio")
-      refuse_value(*model, "type", interface.model, "'virtio'", ErrorCode::config_unsupported);
+      refuse_value(*model, "type", interface.model, "'virtio'",
+                   is_word ? ErrorCode::config_unsupported : ErrorCode::invalid_arg);
   }
   if (const auto driver = node.child("driver")) {
     interface.backend = read_choice(*driver, "name", backends, "vfio kvm").value_or(Interface::Backend::unset);

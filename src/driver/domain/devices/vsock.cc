@@ -5,7 +5,7 @@
 namespace domain {
 namespace {
 
-constexpr std::uint64_t least_cid = 3, most_cid = 4294967294;  // below are the host's own, above is "any"
+constexpr std::uint32_t least_cid = 3, most_cid = 4294967294;  // below are the host's own, above is "any"
 
 }  // namespace
 
@@ -14,11 +14,7 @@ Vsock parse_vsock(const core::XmlNode& node, bool live) {
   read_word(node, "model", "virtio", "virtio-transitional virtio-non-transitional");
   if (const auto cid = node.child("cid")) {
     vsock.auto_cid = read_yes_no(*cid, "auto");
-    if (const auto address = read_number(*cid, "address")) {
-      if (*address < least_cid || *address > most_cid)
-        refuse_value(*cid, "address", std::to_string(*address), "3 to 4294967294", core::ErrorCode::config_unsupported);
-      vsock.cid = static_cast<std::uint32_t>(*address);
-    }
+    vsock.cid = read_unsigned(*cid, "address", least_cid, most_cid, core::ErrorCode::config_unsupported);
     if (vsock.auto_cid == false && !vsock.cid) refuse_lack(*cid, "attribute 'address' beside auto='no'");
   }
   if (!vsock.auto_cid && !vsock.cid) vsock.auto_cid = true;
