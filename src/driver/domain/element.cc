@@ -183,7 +183,8 @@ std::vector<unsigned> parse_cpus(std::string_view text) {
     const auto first = to_number(part.substr(0, dash));
     const auto last = dash == std::string_view::npos ? first : to_number(part.substr(dash + 1));
     if (!first || !last || *last < *first || *last >= limit || (without && dash != std::string_view::npos)) refuse();
-    for (std::size_t cpu = *first; cpu <= *last; ++cpu) cpus.set(cpu, !without);
+    const std::bitset<limit> range = ~std::bitset<limit>() >> (limit - 1 - (*last - *first)) << *first;
+    without ? cpus &= ~range : cpus |= range;
     if (comma == rest.size()) break;
     rest.remove_prefix(comma + 1);
   }
