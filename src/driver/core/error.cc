@@ -57,6 +57,7 @@ const char* phrase(ErrorCode code) {
     case ErrorCode::device_missing: return "device not found";
     case ErrorCode::no_domain_checkpoint: return "Domain checkpoint not found";
     case ErrorCode::no_domain_backup: return "Domain backup job id not found";
+    case ErrorCode::no_hostname: return "no hostname found";
   }
   return "";
 }

@@ -55,6 +55,7 @@ enum class ErrorCode : int {
   device_missing = 99,
   no_domain_checkpoint = 103,
   no_domain_backup = 104,
+  no_hostname = 108,
 };
 
 /// libvirt's virErrorDomain: the part of the system that speaks (libvirt/virterror.h).

@@ -83,6 +83,11 @@ std::optional<Request> query_block_stats(const Capabilities& capabilities) {
   return Request{"query-blockstats", {}};
 }
 
+std::optional<Request> query_block_errors(const Capabilities& capabilities) {
+  if (!is_qemu(capabilities)) return std::nullopt;
+  return Request{"query-block", {}};
+}
+
 Request set_iotune(const domain::Disk& disk, const domain::IoTune& limits, const Capabilities& capabilities) {
   if (!is_qemu(capabilities)) {
     throw Error(ErrorCode::operation_unsupported,

@@ -58,6 +58,7 @@ Request query_iothreads();
 struct Iothread {
   std::string id;  ///< "iothread1"
   int thread_id = 0;
+  std::optional<std::uint64_t> poll_max_ns, poll_grow, poll_shrink;  ///< how long it looks for work before it sleeps
 };
 std::vector<Iothread> read_iothreads(const Json& reply);
 
@@ -83,6 +84,14 @@ struct BlockStats {
   std::optional<std::uint64_t> highest_offset;  ///< the highest byte written
 };
 std::vector<BlockStats> read_block_stats(const Json& reply);
+
+/// The disks whose last write or read failed. Nothing where the emulator does not tell.
+std::optional<Request> query_block_errors(const Capabilities& capabilities);
+struct BlockError {
+  std::string device;     ///< alias of the disk
+  bool no_space = false;  ///< the host's storage is full; else another error
+};
+std::vector<BlockError> read_block_errors(const Json& reply);
 
 /// Sets all limits of a disk at run time. Throws Error: OPERATION_UNSUPPORTED where the emulator cannot.
 Request set_iotune(const domain::Disk& disk, const domain::IoTune& limits, const Capabilities& capabilities);

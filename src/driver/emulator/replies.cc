@@ -82,7 +82,13 @@ std::vector<Vcpu> read_vcpus(const Json& reply) {
 
 std::vector<Iothread> read_iothreads(const Json& reply) {
   std::vector<Iothread> result;
-  each(reply, [&result](const Json& item) { result.push_back({text(item, {"id"}), thread_id(item)}); });
+  const auto optional_number = [](const Json& item, const char* name) {
+    return find(item, {name}) ? std::optional(number(item, {name})) : std::nullopt;
+  };
+  each(reply, [&](const Json& item) {
+    result.push_back({text(item, {"id"}), thread_id(item), optional_number(item, "poll-max-ns"),
+                      optional_number(item, "poll-grow"), optional_number(item, "poll-shrink")});
+  });
   return result;
 }
 
@@ -119,6 +125,16 @@ std::vector<BlockStats> read_block_stats(const Json& reply) {
     for (const auto& [name, member] : rows) stats.*member = number(*values, {name});
     if (find(*values, {"wr_highest_offset"}) != nullptr) stats.highest_offset = number(*values, {"wr_highest_offset"});
     result.push_back(std::move(stats));
+  });
+  return result;
+}
+
+std::vector<BlockError> read_block_errors(const Json& reply) {
+  std::vector<BlockError> result;
+  each(reply, [&result](const Json& item) {
+    const std::string device = alias_in(optional_text(item, {"qdev"}));
+    const std::string status = optional_text(item, {"io-status"});
+    if (!device.empty() && !status.empty() && status != "ok") result.push_back({device, status == "nospace"});
   });
   return result;
 }

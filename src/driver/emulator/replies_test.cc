@@ -34,11 +34,29 @@ TEST(Replies, Vcpus) {
   EXPECT_EQ(stratovirt[0].halted, false);
 }
 
+TEST(Replies, BlockErrors) {
+  const auto errors = read_block_errors(json(R"([
+    {"io-status": "ok", "qdev": "/machine/peripheral/virtio-disk0/virtio-backend"},
+    {"io-status": "nospace", "qdev": "/machine/peripheral/virtio-disk1/virtio-backend"},
+    {"io-status": "failed", "qdev": "/machine/peripheral/virtio-disk2/virtio-backend"},
+    {"device": "pflash0"}])"));
+  ASSERT_EQ(errors.size(), 2u);
+  EXPECT_EQ(errors[0].device, "virtio-disk1");
+  EXPECT_TRUE(errors[0].no_space);
+  EXPECT_EQ(errors[1].device, "virtio-disk2");
+  EXPECT_FALSE(errors[1].no_space);
+  EXPECT_THROW(read_block_errors(json(R"([{"io-status": 1, "qdev": "/machine/peripheral/virtio-disk0"}])")),
+               core::Error);
+}
+
 TEST(Replies, Iothreads) {
   const auto threads = read_iothreads(json(
       R"([{"poll-shrink": 0, "thread-id": 13430, "aio-max-batch": 0, "poll-grow": 0, "poll-max-ns": 32768, "id": "iothread1"}])"));
   ASSERT_EQ(threads.size(), 1U);
   EXPECT_EQ(threads[0].id, "iothread1");
+  EXPECT_EQ(threads[0].poll_max_ns, 32768u);
+  EXPECT_EQ(threads[0].poll_grow, 0u);
+  EXPECT_FALSE(read_iothreads(json(R"([{"thread-id": 1, "id": "iothread1"}])"))[0].poll_shrink);  // StratoVirt's
   EXPECT_EQ(threads[0].thread_id, 13430);
 }
 

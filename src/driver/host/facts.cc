@@ -240,6 +240,16 @@ std::vector<Cell> cells(const std::string& root) {
   return cells;
 }
 
+std::optional<std::uint64_t> free_pages(std::optional<unsigned> cell, std::uint64_t size_kib, const std::string& root) {
+  if (size_kib == static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE)) / 1024) {
+    const auto memory = cell ? cell_memory_statistics(*cell, root) : memory_statistics(root);
+    return memory ? std::optional(memory->free / size_kib) : std::nullopt;
+  }
+  const bool of_cell = cell && !nodes(root).empty();
+  const std::string folder = of_cell ? node_folder(root, *cell) + "/hugepages" : root + "/sys/kernel/mm/hugepages";
+  return proc::number_in(folder + "/hugepages-" + std::to_string(size_kib) + "kB/free_hugepages");
+}
+
 std::string hostname() {
   std::array<char, 256> name{};
   if (::gethostname(name.data(), name.size() - 1) < 0)

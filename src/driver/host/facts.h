@@ -67,6 +67,10 @@ struct Cell {
 };
 std::vector<Cell> cells(const std::string& root = {});
 
+/// Pages of this size that nobody uses; of the whole host where no cell is named. Nothing where there is no such size.
+std::optional<std::uint64_t> free_pages(std::optional<unsigned> cell, std::uint64_t size_kib,
+                                        const std::string& root = {});
+
 /// The processor (capabilities' host/cpu).
 struct CpuModel {
   std::string arch;                              ///< "x86_64", "aarch64"

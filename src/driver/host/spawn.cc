@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <grp.h>
+#include <poll.h>
 #include <pwd.h>
 #include <sched.h>
 #include <signal.h>
@@ -165,6 +166,11 @@ Child spawn(const SpawnConfig& config) {
   if (n == 0) return child;  // closed by the exec
   reap(child);
   throw Error::system(failure.errno_value, describe(failure.step, config));
+}
+
+bool ended(const Child& child) {
+  pollfd process{child.pidfd.get(), POLLIN, 0};
+  return ::poll(&process, 1, 0) != 0;
 }
 
 std::optional<int> reap(const Child& child) {

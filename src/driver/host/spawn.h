@@ -47,6 +47,9 @@ Child spawn(const SpawnConfig& config);
 /// daemon's).
 std::optional<int> reap(const Child& child);
 
+/// Whether a process has ended.
+bool ended(const Child& child);
+
 /// The path of a program: `name` itself when it has a slash, else the first on PATH; nothing when none is executable.
 std::optional<std::string> find_program(const std::string& name);
 

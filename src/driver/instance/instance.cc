@@ -8,6 +8,7 @@
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <csignal>
 #include <filesystem>
+#include <utility>
 
 #include "base/file.h"
 #include "driver/core/error.h"
@@ -31,15 +32,42 @@ Folder::~Folder() {
   if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
 }
 
+Instance::~Instance() {
+  if (!running_) return;
+  running_->folder.release();
+  if (running_->hugepages) running_->hugepages->release();
+  running_->ownership.release();
+  running_->cgroup.release();
+}
+
 Running& Instance::running() {
   if (!running_) throw Error(ErrorCode::operation_invalid, "domain is not running");
   return *running_;
 }
 
+void Instance::keep_state() {
+  if (!running_ || running_->starting) return;
+  try {
+    save(*running_);
+  } catch (const std::exception& error) {  // a later daemon asks the emulator how it is
+    environment_.problem("the state of domain '" + name_ + "' is not on disk: " + error.what());
+  }
+}
+
+void Instance::set_live(domain::Domain live) {
+  running().live = std::move(live);
+  keep_state();
+}
+
+void Instance::taint() {
+  if (std::exchange(running().tainted, true)) return;
+  keep_state();
+}
+
 void Instance::apply(Trigger trigger, std::optional<Lifecycle> as) {
   const Step next = step(status_.state, trigger);
   status_ = next.to;
-  if (running_ && !running_->starting) save();
+  keep_state();
   if (next.event) environment_.notify(*this, as.value_or(*next.event));
 }
 
@@ -100,6 +128,10 @@ void Instance::take(const emulator::Event& event, const qmp::Event& raw) {
 void Instance::guest_is_off(bool by_guest) {
   if (status_.state == State::shutdown) return;
   apply(Trigger::guest_off, by_guest ? lifecycle::shutdown_guest : lifecycle::shutdown_host);
+  after_power_off();
+}
+
+void Instance::after_power_off() {
   const bool restart = running_->reboot_when_off || running_->live.on_poweroff == domain::LifecycleAction::restart;
   if (running_->live.on_poweroff == domain::LifecycleAction::preserve && !running_->reboot_when_off) return;
   running_->reboot_when_off = false;
@@ -133,9 +165,8 @@ Task<void> Instance::end_or_restart(bool restart) {
 Task<void> Instance::end_process(bool graceful) {
   const auto self = shared_from_this();
   const auto wait_gone = [](Instance* me, std::chrono::seconds limit) -> Task<bool> {
-    if (!me->running_) co_return true;
-    const auto result = co_await (me->running_->gone.wait() || core::sleep(limit));
-    co_return result.index() == 0;
+    if (me->running_) co_await (me->running_->gone.wait() || core::sleep(limit));
+    co_return !me->running_;
   };
   const auto signal = [&](int number) {
     if (running_) syscall(SYS_pidfd_send_signal, running_->process.pidfd.get(), number, nullptr, 0);
@@ -160,16 +191,17 @@ Task<void> Instance::watch() {
   const auto self = shared_from_this();
   core::asio::posix::stream_descriptor ended(environment_.loop.context(), dup(running_->process.pidfd.get()));
   boost::system::error_code ignored;
-  co_await ended.async_wait(core::asio::posix::stream_descriptor::wait_read,
-                            core::asio::redirect_error(core::asio::use_awaitable, ignored));
+  while (!host::ended(running_->process)) {  // a wait may be over for no reason
+    co_await ended.async_wait(core::asio::posix::stream_descriptor::wait_read,
+                              core::asio::redirect_error(core::asio::use_awaitable, ignored));
+  }
   host::reap(running_->process);
   if (running_->monitor) running_->monitor->close();
   const std::unique_ptr<Running> over = std::move(running_);
   const Trigger trigger = over->ending.value_or(over->starting                     ? Trigger::exit_failed
                                                 : status_.state == State::shutdown ? Trigger::exit_shutdown
                                                                                    : Trigger::exit_crashed);
-  std::error_code removed;
-  std::filesystem::remove(state_path(), removed);
+  forget_state();
   over->gone.notify();
   if (over->starting) co_return;  // start() tells
   apply(trigger);

@@ -25,13 +25,19 @@ struct Environment {
   const Settings& settings;
   std::function<void(const Instance&, const Event&)> notify;  ///< something clients may be told
   std::function<void(Instance&)> ended;                       ///< an emulator has ended; its state is shutoff
+  std::function<void(const std::string&)> problem;            ///< something the administrator should know
 };
 
 /// One domain the driver knows: defined, running, or both. Whoever changes it holds its job.
 class Instance : public std::enable_shared_from_this<Instance> {
  public:
   Instance(const Environment& environment, const core::Uuid& uuid, std::string name)
-      : environment_(environment), uuid_(uuid), name_(std::move(name)) {}
+      : environment_(environment), uuid_(uuid), name_(std::move(name)), job_(environment.settings.max_queued) {}
+
+  Instance(const Instance&) = delete;
+  Instance& operator=(const Instance&) = delete;
+  /// A process that runs goes on: what it was given stays, for a later daemon to give back.
+  ~Instance();
 
   const core::Uuid& uuid() const { return uuid_; }
   const std::string& name() const { return name_; }
@@ -53,6 +59,10 @@ class Instance : public std::enable_shared_from_this<Instance> {
   const domain::Domain& description() const { return running_ ? running_->live : *config_; }
   /// Throws Error: OPERATION_INVALID "domain is not running".
   Running& running();
+  /// What runs is described by `live` from now on; a later daemon finds it so.
+  void set_live(domain::Domain live);
+  /// A client went past the driver to the emulator: what it is now is no longer only the driver's doing.
+  void taint();
 
   /// Starts `description` as domain `id`; a failed start leaves nothing behind. Throws Error.
   core::Task<void> start(domain::Domain description, int id, bool paused);
@@ -67,17 +77,21 @@ class Instance : public std::enable_shared_from_this<Instance> {
   /// Takes over what an earlier daemon left running, from its state file's text. A machine that died meanwhile is
   /// shutoff.
   core::Task<void> reconnect(std::string state_file);
-  /// The running domain as the state file holds it; written again after each change of state.
-  void save() const;
   std::string state_path() const;
 
  private:
+  /// Writes the state file, by which a later daemon finds the machine; again after each change of state.
+  void save(const Running& now) const;
+  void keep_state();
+  void forget_state() const noexcept;
   void take(const emulator::Event& event, const qmp::Event& raw);
   void apply(Trigger trigger, std::optional<Lifecycle> as = {});
   void guest_is_off(bool by_guest);
+  void after_power_off();
   core::Task<void> end_or_restart(bool restart);
   core::Task<void> end_process(bool graceful);
   core::Task<void> watch();
+  core::Task<void> launch(domain::Domain description, int id, bool paused);
   core::Task<void> follow(bool paused);
   Monitor::OnEvent event_handler();
 

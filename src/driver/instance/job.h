@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <list>
@@ -13,7 +14,7 @@
 namespace instance {
 
 /// One job a machine at a time: whoever changes a domain holds its job from the first look to the last write. Waiters
-/// are served in the order they came, and give up after libvirt's 30 s with OPERATION_TIMEOUT, naming the holder.
+/// are served in the order they came, and give up after `wait_limit` with OPERATION_TIMEOUT, naming the holder.
 class Job {
  public:
   /// Held as long as it lives.
@@ -30,8 +31,12 @@ class Job {
     Job* job_;
   };
 
-  static constexpr std::chrono::seconds wait_limit{30};
-  static constexpr std::size_t queue_limit = 1024;
+  static constexpr std::size_t most_queued = 1024;
+
+  /// `max_queued`: stratovirt.conf's, the holder counted too; 0 leaves our own bound alone. `wait_limit`: libvirt's.
+  explicit Job(unsigned max_queued = 0, std::chrono::milliseconds wait_limit = std::chrono::seconds(30))
+      : max_queued_(max_queued ? std::min<std::size_t>(max_queued, most_queued) : most_queued),
+        wait_limit_(wait_limit) {}
 
   /// `name` is the call that wants the job, as "virDomainSuspend". The caller keeps the Job alive.
   core::Task<Guard> acquire(std::string name) {
@@ -40,10 +45,10 @@ class Job {
       holder_ = std::move(name);
       co_return Guard(this);
     }
-    if (waiters_.size() >= queue_limit) {
+    if (waiters_.size() + 2 > max_queued_) {
       throw core::Error(core::ErrorCode::operation_failed, "cannot acquire state change lock due to max_queued limit");
     }
-    Waiter waiter{asio_timer(co_await core::asio::this_coro::executor), std::move(name), false};
+    Waiter waiter{Timer(co_await core::asio::this_coro::executor, wait_limit_), std::move(name), false};
     const auto place = waiters_.insert(waiters_.end(), &waiter);
     boost::system::error_code woken;
     co_await waiter.timer.async_wait(core::asio::redirect_error(core::asio::use_awaitable, woken));
@@ -66,8 +71,6 @@ class Job {
     bool granted;
   };
 
-  static Timer asio_timer(const core::asio::any_io_executor& executor) { return Timer(executor, wait_limit); }
-
   void release() {
     if (waiters_.empty()) {
       held_ = false;
@@ -80,6 +83,8 @@ class Job {
     next->timer.cancel();
   }
 
+  const std::size_t max_queued_;
+  const std::chrono::milliseconds wait_limit_;
   bool held_ = false;
   std::string holder_;
   std::list<Waiter*> waiters_;

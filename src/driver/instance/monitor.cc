@@ -37,7 +37,7 @@ struct Monitor::Turn {
   Turn& operator=(const Turn&) = delete;
   ~Turn() {
     monitor.busy_ = false;
-    if (!monitor.waiting_.empty()) monitor.waiting_.front()->notify();
+    monitor.wake_next();
   }
   Monitor& monitor;
 };
@@ -69,17 +69,21 @@ Task<std::shared_ptr<Monitor>> Monitor::connect(std::string folder, std::string 
   }
   std::shared_ptr<Monitor> monitor(new Monitor(std::move(socket), std::move(on_event)));
   core::asio::co_spawn(executor, read_forever(monitor), core::asio::detached);
-  while (!monitor->greeted_ && !monitor->broken_ && Clock::now() < deadline) {
-    co_await (monitor->changed_.wait() || until(deadline));
+  try {
+    co_await monitor->shake_hands(deadline);
+  } catch (...) {
+    monitor->close();  // its reader would keep it
+    throw;
   }
-  if (monitor->broken_) throw Error(ErrorCode::internal_error, *monitor->broken_);
-  if (!monitor->greeted_) {
-    monitor->close();
-    throw Error(ErrorCode::operation_timeout, "the emulator did not greet on its monitor");
-  }
-  const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now());
-  co_await monitor->execute({"qmp_capabilities", nullptr}, std::max(left, std::chrono::milliseconds(1)));
   co_return monitor;
+}
+
+Task<void> Monitor::shake_hands(Clock::time_point deadline) {
+  while (!greeted_ && !broken_ && Clock::now() < deadline) co_await (changed_.wait() || until(deadline));
+  if (broken_) throw Error(ErrorCode::internal_error, *broken_);
+  if (!greeted_) throw Error(ErrorCode::operation_timeout, "the emulator did not greet on its monitor");
+  const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now());
+  co_await execute({"qmp_capabilities", nullptr}, std::max(left, std::chrono::milliseconds(1)));
 }
 
 Task<void> Monitor::read_forever(std::shared_ptr<Monitor> self) {
@@ -95,16 +99,22 @@ Task<void> Monitor::read_forever(std::shared_ptr<Monitor> self) {
     try {
       self->decoder_.feed({buffer.data(), static_cast<std::size_t>(got)});
       while (auto message = self->decoder_.next()) self->take(std::move(*message));
-    } catch (const qmp::ProtocolError& wrong) {
+    } catch (const std::exception& wrong) {  // no message, or an event that lacks what it must say
       co_return self->fail(std::string("the emulator does not speak QMP: ") + wrong.what());
     }
   }
 }
 
 void Monitor::take(qmp::Message message) {
-  const auto ours = [this](const auto& reply) { return busy_ && (!reply.id || *reply.id == last_id_); };
+  // A reply without an id answers the command under way, unless a command given up before is still to be answered.
+  const auto ours = [this](const auto& reply) {
+    const bool current = busy_ && (reply.id ? *reply.id == last_id_ : given_up_ == 0);
+    if (!current && given_up_ > 0) --given_up_;
+    return current;
+  };
   if (auto* event = std::get_if<qmp::Event>(&message)) {
-    if (on_event_) on_event_(*event);
+    const OnEvent handler = on_event_;  // it may close the monitor
+    if (handler) handler(*event);
   } else if (std::holds_alternative<qmp::Greeting>(message)) {
     greeted_ = true;
     changed_.notify();
@@ -131,6 +141,10 @@ void Monitor::close() {
   fail("the monitor was closed");
 }
 
+void Monitor::wake_next() {
+  if (!busy_ && !waiting_.empty()) waiting_.front()->notify();
+}
+
 Task<Monitor::Answer> Monitor::round(std::string command, emulator::Json arguments, std::chrono::milliseconds limit) {
   const auto self = shared_from_this();
   const auto deadline = Clock::now() + limit;
@@ -141,14 +155,17 @@ Task<Monitor::Answer> Monitor::round(std::string command, emulator::Json argumen
     }
   };
   check();
-  if (busy_) {
+  if (busy_ || !waiting_.empty()) {
     core::Signal signal(static_cast<core::asio::io_context&>(socket_.get_executor().context()));
     waiting_.push_back(&signal);
     struct Leave {
-      std::deque<core::Signal*>& queue;
+      Monitor& monitor;
       core::Signal* me;
-      ~Leave() { std::erase(queue, me); }
-    } leave{waiting_, &signal};
+      ~Leave() {
+        std::erase(monitor.waiting_, me);
+        monitor.wake_next();
+      }
+    } leave{*this, &signal};
     while (busy_ || waiting_.front() != &signal) {
       co_await (signal.wait() || until(deadline));
       check();
@@ -165,8 +182,13 @@ Task<Monitor::Answer> Monitor::round(std::string command, emulator::Json argumen
   boost::system::error_code error;
   co_await (core::asio::async_write(socket_, core::asio::buffer(bytes), redirect_error(use_awaitable, error)) ||
             until(deadline));
-  if (error && !broken_) fail("cannot write to the monitor: " + error.message());
+  if (error == core::asio::error::operation_aborted) {
+    fail("the emulator does not read its monitor");  // half a command is out: there is no way back
+  } else if (error) {
+    fail("cannot write to the monitor: " + error.message());
+  }
   while (std::holds_alternative<std::monostate>(answer_)) {
+    if (Clock::now() >= deadline) ++given_up_;
     check();
     co_await (changed_.wait() || until(deadline));
   }

@@ -50,15 +50,18 @@ class Monitor : public std::enable_shared_from_this<Monitor> {
 
   Monitor(Socket socket, OnEvent on_event);
   static core::Task<void> read_forever(std::shared_ptr<Monitor> self);
+  core::Task<void> shake_hands(Clock::time_point deadline);
   core::Task<Answer> round(std::string command, emulator::Json arguments, std::chrono::milliseconds limit);
   void take(qmp::Message message);
   void fail(const std::string& why);
+  void wake_next();
 
   Socket socket_;
   OnEvent on_event_;
   qmp::Decoder decoder_;
   std::uint64_t last_id_ = 0;
   bool busy_ = false;
+  unsigned given_up_ = 0;              ///< commands nobody waits for any more whose replies have not come
   std::deque<core::Signal*> waiting_;  ///< for their turn
   core::Signal changed_;               ///< an answer came, or the connection broke
   Answer answer_;

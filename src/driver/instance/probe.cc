@@ -6,11 +6,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 #include <map>
 #include <mutex>
 
-#include "base/file.h"
+#include "base/unique_fd.h"
 #include "driver/core/error.h"
 #include "driver/host/spawn.h"
 
@@ -20,10 +21,11 @@ namespace {
 using core::Error;
 using core::ErrorCode;
 
-constexpr int probe_limit_ms = 10'000;
 constexpr std::size_t output_limit = 65536;
 
-std::string run_version(const std::string& program) {
+/// What it prints until it ends, closes its output, or has had its time. What it started besides is not waited for.
+std::string run_version(const std::string& program, std::chrono::milliseconds limit) {
+  const auto deadline = std::chrono::steady_clock::now() + limit;
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) < 0) throw Error::system(errno, "cannot make a pipe");
   const base::UniqueFd out(ends[0]);
@@ -35,10 +37,24 @@ std::string run_version(const std::string& program) {
   config.output = in.get();
   const host::Child child = host::spawn(config);
   in.reset();
-  pollfd ended{child.pidfd.get(), POLLIN, 0};
-  if (poll(&ended, 1, probe_limit_ms) <= 0) syscall(SYS_pidfd_send_signal, child.pidfd.get(), SIGKILL, nullptr, 0);
+  std::string printed;
+  for (bool ended = false; !ended && printed.size() < output_limit;) {
+    pollfd ready[] = {{out.get(), POLLIN, 0}, {child.pidfd.get(), POLLIN, 0}};
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+    if (left.count() <= 0) break;
+    if (poll(ready, 2, static_cast<int>(left.count())) < 0 && errno != EINTR) break;
+    ended = ready[1].revents != 0;
+    char bytes[4096];
+    while (printed.size() < output_limit && poll(ready, 1, 0) > 0) {
+      const ssize_t got = read(out.get(), bytes, sizeof bytes);
+      if (got <= 0) ended = true;
+      if (got <= 0) break;
+      printed.append(bytes, static_cast<std::size_t>(got));
+    }
+  }
+  syscall(SYS_pidfd_send_signal, child.pidfd.get(), SIGKILL, nullptr, 0);
   host::reap(child);
-  return base::read_all(out.get(), output_limit, program);
+  return printed;
 }
 
 }  // namespace
@@ -52,7 +68,7 @@ std::string emulator_program(const domain::Domain& domain) {
                   "' is not an executable program here; install it, or name another in <emulator>");
 }
 
-emulator::Capabilities probe(const std::string& program) {
+emulator::Capabilities probe(const std::string& program, std::chrono::milliseconds limit) {
   struct Known {
     timespec changed;
     off_t size;
@@ -70,7 +86,7 @@ emulator::Capabilities probe(const std::string& program) {
       return found->second.capabilities;
     }
   }
-  emulator::Capabilities capabilities = emulator::read_version(run_version(program));
+  emulator::Capabilities capabilities = emulator::read_version(run_version(program, limit));
   const std::lock_guard lock(mutex);
   known[program] = {now.st_mtim, now.st_size, capabilities};
   return capabilities;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <string>
 
 #include "driver/core/loop.h"
@@ -12,8 +13,8 @@ namespace instance {
 /// Error: CONFIG_UNSUPPORTED naming the program that is missing and what would help.
 std::string emulator_program(const domain::Domain& domain);
 
-/// Asks a program what it is by its -version, in at most 10 s, as an ordinary child. Answers are kept until the file
-/// changes. Blocks: for the pool. Throws Error: INTERNAL_ERROR, SYSTEM_ERROR.
-emulator::Capabilities probe(const std::string& program);
+/// Asks a program what it is by its -version, as an ordinary child that is killed at the end of `limit`. Answers are
+/// kept until the file changes. Blocks: for the pool. Throws Error: INTERNAL_ERROR, SYSTEM_ERROR.
+emulator::Capabilities probe(const std::string& program, std::chrono::milliseconds limit = std::chrono::seconds(10));
 
 }  // namespace instance

@@ -2,7 +2,7 @@
 #include <unistd.h>
 
 #include <csignal>
-#include <filesystem>
+#include <utility>
 
 #include "driver/core/error.h"
 #include "driver/emulator/dialect.h"
@@ -11,45 +11,60 @@
 
 namespace instance {
 
-using core::Error;
-using core::ErrorCode;
 using core::Task;
 
 namespace {
 
 constexpr std::chrono::seconds reconnect_limit{10};
 
-/// The state file's values; what does not fit throws nlohmann's exceptions.
+/// What the state file says. All of it is read before anything is taken over: what is taken over and then let go is
+/// removed from the host.
 struct Saved {
-  explicit Saved(const std::string& text) : json(emulator::Json::parse(text)) {}
-  template <class T>
-  T get(const char* key) const {
-    return json.at(key).get<T>();
+  /// Throws nlohmann's exceptions, and Error, for what does not fit.
+  explicit Saved(const std::string& text) : Saved(emulator::Json::parse(text)) {}
+  explicit Saved(const emulator::Json& json)
+      : id(json.at("id")),
+        status{json.at("state"), json.at("reason")},
+        pid(json.at("pid")),
+        start_ticks(json.at("start_ticks")),
+        folder(json.at("folder")),
+        hugepages(json.at("hugepages")),
+        cgroup(json.at("cgroup")),
+        tainted(json.at("tainted")),
+        live(domain::parse_live(json.at("description").get<std::string>())) {
+    for (const auto& owner : json.at("owners").get<std::vector<emulator::Json>>()) owners.push_back({owner.at(0), owner.at(1), owner.at(2)});
   }
-  emulator::Json json;
+  int id;
+  Status status;
+  pid_t pid;
+  std::uint64_t start_ticks;
+  std::string folder, hugepages;
+  std::vector<std::string> cgroup;
+  bool tainted;
+  domain::Domain live;
+  std::vector<host::FileOwner> owners;
 };
 
 }  // namespace
 
 Task<void> Instance::reconnect(std::string state_file) {
   const auto self = shared_from_this();
-  const Saved saved(state_file);
+  Saved saved(state_file);
+  const host::Identity& identity = environment_.settings.identity;
   auto found = std::make_unique<Running>(environment_.loop.context());
-  found->id = saved.get<int>("id");
-  found->live = domain::parse_live(saved.get<std::string>("description"));
+  found->id = saved.id;
+  found->live = std::move(saved.live);
   found->capabilities = emulator::assumed(emulator::kind_of(found->live.type), found->live.os.arch);
-  found->folder = Folder(saved.get<std::string>("folder"));
-  if (auto path = saved.get<std::string>("hugepages"); !path.empty())
-    found->hugepages = host::HugepageFolder::adopt(std::move(path));
-  found->cgroup = host::Cgroup::adopt(saved.get<std::vector<std::string>>("cgroup"));
-  std::vector<host::FileOwner> owners;
-  for (const auto& owner : saved.json.at("owners")) owners.push_back({owner.at(0), owner.at(1), owner.at(2)});
-  found->ownership =
-      host::Ownership::adopt(std::move(owners), environment_.settings.identity.uid, environment_.settings.identity.gid);
-  found->process.pid = saved.get<int>("pid");
-  found->start_ticks = saved.get<std::uint64_t>("start_ticks");
-  status_ = {static_cast<State>(saved.get<int>("state")), saved.get<int>("reason")};
-  found->process.pidfd.reset(static_cast<int>(syscall(SYS_pidfd_open, found->process.pid, 0)));
+  found->folder = Folder(saved.folder);
+  if (!saved.hugepages.empty()) found->hugepages = host::HugepageFolder::adopt(saved.hugepages);
+  found->cgroup = host::Cgroup::adopt(saved.cgroup);
+  found->ownership = host::Ownership::adopt(std::move(saved.owners), identity.uid, identity.gid);
+  found->process.pid = saved.pid;
+  found->start_ticks = saved.start_ticks;
+  found->tainted = saved.tainted;
+  found->starting = false;
+  found->process.pidfd.reset(static_cast<int>(syscall(SYS_pidfd_open, saved.pid, 0)));
+  status_ = saved.status;
 
   const auto process = host::process_statistics(found->process.pid);
   const bool alive =
@@ -57,8 +72,7 @@ Task<void> Instance::reconnect(std::string state_file) {
   if (!alive) {
     const bool was_off = status_.state == State::shutdown;
     status_ = {State::shutoff, was_off ? reason::shutoff_shutdown : reason::shutoff_crashed};
-    std::error_code ignored;
-    std::filesystem::remove(state_path(), ignored);
+    forget_state();
     co_return;
   }
   running_ = std::move(found);
@@ -77,9 +91,12 @@ Task<void> Instance::reconnect(std::string state_file) {
     running_->monitor = monitor;
     const auto now = emulator::read_status(co_await monitor->execute(emulator::query_status(), reconnect_limit));
     if (gone()) co_return;
-    running_->starting = false;
     if (now.state == "shutdown") {
-      if (status_.state != State::shutdown) guest_is_off(true);
+      if (status_.state == State::shutdown) {
+        after_power_off();  // what the earlier daemon did not come to
+      } else {
+        guest_is_off(true);
+      }
     } else if (now.running && status_.state == State::paused) {
       apply(Trigger::resume);
     } else if (!now.running && status_.state == State::running) {
@@ -87,9 +104,9 @@ Task<void> Instance::reconnect(std::string state_file) {
             : now.state == "io-error"     ? Trigger::io_error
                                           : Trigger::suspend);
     }
-  } catch (const Error&) {
+  } catch (const std::exception&) {
     // A monitor that does not answer cannot be managed, but the machine goes on, and can be destroyed.
-    if (running_) running_->starting = false;
+    if (running_ && running_->monitor) std::exchange(running_->monitor, {})->close();
   }
 }
 

@@ -29,6 +29,8 @@ class Folder {
   }
   ~Folder();
   const std::string& path() const { return path_; }
+  /// Lets it stay.
+  void release() { path_.clear(); }
 
  private:
   std::string path_;
@@ -47,7 +49,9 @@ struct Running {
   host::Child process;
   std::uint64_t start_ticks = 0;  ///< with the pid: which process it is
   std::shared_ptr<Monitor> monitor;
-  bool reboot_when_off = false;  ///< a client asked for a reboot by the power button
+  std::vector<emulator::Vcpu> vcpus;  ///< once somebody asked (statistics.h)
+  bool reboot_when_off = false;       ///< a client asked for a reboot by the power button
+  bool tainted = false;               ///< a client gave the emulator commands of its own
   bool starting = true;
   std::optional<Trigger> ending;  ///< why the process is being ended, once that is known
   core::Signal gone;              ///< the process ended

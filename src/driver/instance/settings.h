@@ -16,7 +16,7 @@ struct Settings {
   host::Identity identity{};      ///< user, group: who the emulators run as
   bool dynamic_ownership = true;  ///< give them their files at start and restore at stop
   bool seccomp_sandbox = true;
-  unsigned max_queued = 0;  ///< waiters for one domain's job; 0 is no limit of the administrator's
+  unsigned max_queued = 0;  ///< who holds a domain's job and who waits for it; 0 is no limit of the administrator's
   std::vector<std::pair<std::string, std::string>> nvram;  ///< loader -> template, before the known ones
 
   /// `privileged`: the daemon can change users; without it emulators run as the daemon and own nothing. Throws Error:

@@ -284,43 +284,61 @@ void place_ptys(domain::Domain& live, const std::vector<emulator::Chardev>& char
 Task<void> Instance::start(domain::Domain description, int id, bool paused) {
   if (running_) throw Error(ErrorCode::operation_invalid, "domain is already running");
   const auto self = shared_from_this();
+  try {
+    co_await launch(std::move(description), id, paused);
+  } catch (...) {
+    apply(Trigger::exit_failed);
+    throw;
+  }
+}
+
+Task<void> Instance::launch(domain::Domain description, int id, bool paused) {
   auto fresh = std::make_unique<Running>(environment_.loop.context());
   Prepared prepared = co_await environment_.loop.blocking(
       [&] { return prepare(environment_, std::move(description), id, std::move(fresh)); });
   const emulator::Command command =
       emulator::command_line(prepared.running->live, prepared.resources, prepared.running->capabilities);
   const Log log = open_log(log_path(environment_.layout, *this), command);
-  prepared.running->process = co_await environment_.loop.blocking([&] {
-    prepared.running->ownership.give();
-    return spawn_emulator(prepared, command, log.fd.get(), environment_.settings, environment_.layout.session);
-  });
+  save(*prepared.running);  // from here on a later daemon gives back what was taken
+  try {
+    prepared.running->process = co_await environment_.loop.blocking([&] {
+      prepared.running->ownership.give();
+      return spawn_emulator(prepared, command, log.fd.get(), environment_.settings, environment_.layout.session);
+    });
+  } catch (...) {
+    forget_state();
+    throw;
+  }
   running_ = std::move(prepared.running);
   running_->start_ticks =
       host::process_statistics(running_->process.pid).value_or(host::ProcessStatistics{}).start_ticks;
-  save();  // from here on a later daemon finds it
   environment_.loop.spawn(watch());
   prepared.fds.clear();
   prepared.locks.clear();
 
-  std::optional<Error> failed;
+  std::exception_ptr failed;
+  std::string why;
   try {
+    save(*running_);  // from here on a later daemon finds it
     co_await follow(paused);
-  } catch (const Error& error) {
-    failed = error;
+  } catch (const std::exception& error) {
+    failed = std::current_exception();
+    why = std::string(": ") + error.what();
   }
   if (failed || !running_) {
-    const bool died = !running_;
+    const bool exited = !running_;
+    const bool refused = running_ && running_->monitor && !running_->monitor->broken();
     if (running_) {
       running_->ending = Trigger::exit_failed;
       syscall(SYS_pidfd_send_signal, running_->process.pidfd.get(), SIGKILL, nullptr, 0);
       co_await running_->gone.wait();
     }
+    if (failed && refused) std::rethrow_exception(failed);
     const std::string printed = log.printed();
     if (!printed.empty())
       throw Error(ErrorCode::internal_error, "process exited while connecting to monitor: " + printed);
-    if (failed && !died) throw *failed;
-    throw Error(ErrorCode::internal_error, "the emulator ended while it was being started" +
-                                               (failed ? std::string(": ") + failed->what() : std::string()));
+    if (failed && !exited) std::rethrow_exception(failed);
+    throw Error(ErrorCode::internal_error, "the emulator ended while it was being started" + why);
   }
   if (prepared.nvram) prepared.nvram->keep();
 }
@@ -341,15 +359,22 @@ Task<void> Instance::follow(bool paused) {
   if (!paused) co_await monitor->execute(emulator::cont());
   if (gone()) co_return;
   running_->starting = false;
+  // libvirt tells of vCPUs that run before it tells of the start, and of vCPUs that wait after it.
+  if (!paused) environment_.notify(*this, lifecycle::resumed_unpaused);
   apply(paused ? Trigger::boot_paused : Trigger::boot);
+  if (paused) environment_.notify(*this, lifecycle::suspended_paused);
 }
 
 std::string Instance::state_path() const {
   return environment_.layout.state + "/" + core::to_string(uuid_) + ".json";
 }
 
-void Instance::save() const {
-  const Running& now = *running_;
+void Instance::forget_state() const noexcept {
+  std::error_code ignored;
+  std::filesystem::remove(state_path(), ignored);
+}
+
+void Instance::save(const Running& now) const {
   emulator::Json owners = emulator::Json::array();
   for (const host::FileOwner& owner : now.ownership.before()) owners.push_back({owner.path, owner.uid, owner.gid});
   const emulator::Json state = {
@@ -364,6 +389,7 @@ void Instance::save() const {
       {"hugepages", now.hugepages ? now.hugepages->path() : std::string()},
       {"cgroup", now.cgroup.folders()},
       {"owners", owners},
+      {"tainted", now.tainted},
       {"description", domain::format(now.live, {.id = now.id, .live = true})},
   };
   // Nothing here outlives the host, so it need not be on its disk: a rename is enough against a daemon that dies.

@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "driver/core/error.h"
+#include "driver/domain/general.h"
 #include "driver/registry/defaults.h"
 
 namespace registry {
@@ -16,6 +17,11 @@ using instance::Instance;
 
 constexpr std::size_t state_limit = std::size_t{16} << 20;
 
+/// One that is neither defined nor runs is on its way to either, or away: it has no description to show.
+bool shown(const Instance& one) {
+  return one.persistent() || one.active();
+}
+
 }  // namespace
 
 Registry::Registry(core::Loop& loop, const core::Layout& layout, const instance::Settings& settings, OnProblem problem)
@@ -24,21 +30,25 @@ Registry::Registry(core::Loop& loop, const core::Layout& layout, const instance:
       settings_(settings),
       store_(layout),
       problem_(std::move(problem)),
-      environment_{loop, layout, settings,
+      environment_{loop,
+                   layout,
+                   settings,
                    [this](const Instance& from, const instance::Event& event) {
                      if (on_event_) on_event_(from, event);
                    },
-                   [this](Instance& from) { ended(from); }} {}
+                   [this](Instance& from) { forget_unused(from); },
+                   [this](const std::string& problem) { problem_(problem); }} {}
 
 InstancePtr Registry::by_name(const std::string& name) const {
   const auto found = by_name_.find(name);
-  if (found == by_name_.end()) throw Error(ErrorCode::no_domain, "no domain with matching name '" + name + "'");
+  if (found == by_name_.end() || !shown(*found->second))
+    throw Error(ErrorCode::no_domain, "no domain with matching name '" + name + "'");
   return found->second;
 }
 
 InstancePtr Registry::by_uuid(const core::Uuid& uuid, const std::string& name) const {
   const auto found = by_uuid_.find(uuid);
-  if (found == by_uuid_.end()) {
+  if (found == by_uuid_.end() || !shown(*found->second)) {
     throw Error(ErrorCode::no_domain, "no domain with matching uuid '" + core::to_string(uuid) + "'" +
                                           (name.empty() ? std::string() : " (" + name + ")"));
   }
@@ -55,7 +65,9 @@ InstancePtr Registry::by_id(int id) const {
 std::vector<InstancePtr> Registry::all() const {
   std::vector<InstancePtr> list;
   list.reserve(by_name_.size());
-  for (const auto& [name, one] : by_name_) list.push_back(one);
+  for (const auto& [name, one] : by_name_) {
+    if (shown(*one) && one->name() == name) list.push_back(one);  // it has two while it is renamed
+  }
   return list;
 }
 
@@ -66,18 +78,13 @@ std::size_t Registry::active_count() const {
 }
 
 /// The instance a description speaks of, made where there is none.
-InstancePtr Registry::claim(const domain::Domain& description, bool must_be_idle) {
+InstancePtr Registry::find_or_add(const domain::Domain& description) {
   const auto same_uuid = by_uuid_.find(description.uuid);
   if (same_uuid != by_uuid_.end()) {
     const InstancePtr& known = same_uuid->second;
-    if (known->name() != description.name) {
-      throw Error(ErrorCode::operation_failed,
-                  "domain '" + known->name() + "' is already defined with uuid " + core::to_string(description.uuid));
-    }
-    if (must_be_idle && known->active()) {
-      throw Error(ErrorCode::operation_invalid, "domain '" + known->name() + "' is already active");
-    }
-    return known;
+    if (known->name() == description.name) return known;
+    throw Error(ErrorCode::operation_failed,
+                "domain '" + known->name() + "' is already defined with uuid " + core::to_string(description.uuid));
   }
   if (const auto same_name = by_name_.find(description.name); same_name != by_name_.end()) {
     throw Error(ErrorCode::operation_failed, "domain '" + description.name + "' already exists with uuid " +
@@ -89,29 +96,36 @@ InstancePtr Registry::claim(const domain::Domain& description, bool must_be_idle
   return fresh;
 }
 
-void Registry::forget(const Instance& gone) {
-  by_name_.erase(gone.name());
-  by_uuid_.erase(gone.uuid());
+/// That instance with its job held. `description` outlives it.
+Task<Registry::Claim> Registry::claim(const domain::Domain* description, const char* caller) {
+  for (;;) {
+    InstancePtr subject = find_or_add(*description);
+    auto job = co_await subject->job().acquire(caller);
+    // Whoever held it before may have undefined it.
+    const auto still = by_uuid_.find(description->uuid);
+    if (still != by_uuid_.end() && still->second == subject && subject->name() == description->name) {
+      co_return Claim{std::move(subject), std::move(job)};
+    }
+  }
 }
 
-void Registry::ended(Instance& over) {
-  if (!over.persistent()) forget(over);
+void Registry::forget_unused(const Instance& one) {
+  if (shown(one)) return;
+  const auto known = by_uuid_.find(one.uuid());
+  if (known == by_uuid_.end() || known->second.get() != &one) return;
+  by_name_.erase(one.name());
+  by_uuid_.erase(known);
 }
 
 Task<InstancePtr> Registry::define(domain::Domain description) {
   fill_from_host(description, layout_, settings_);
-  const InstancePtr subject = claim(description, false);
-  const auto job = co_await subject->job().acquire("remoteDispatchDomainDefineXMLFlags");
+  const auto [subject, job] = co_await claim(&description, "remoteDispatchDomainDefineXMLFlags");
   const bool fresh = !subject->persistent();
   try {
     co_await loop_.blocking([&] { store_.write(description); });
   } catch (...) {
-    if (fresh && !subject->active()) forget(*subject);
+    forget_unused(*subject);
     throw;
-  }
-  if (!by_uuid_.contains(subject->uuid())) {  // undefined, or ended, while this waited for the job
-    by_name_[subject->name()] = subject;
-    by_uuid_[subject->uuid()] = subject;
   }
   subject->set_config(std::move(description));
   environment_.notify(*subject, fresh ? instance::lifecycle::defined_added : instance::lifecycle::defined_updated);
@@ -124,19 +138,55 @@ Task<void> Registry::undefine(InstancePtr subject) {
   subject->set_config({});
   subject->set_autostart(false);
   environment_.notify(*subject, instance::lifecycle::undefined_removed);
-  if (!subject->active()) forget(*subject);
+  forget_unused(*subject);
+}
+
+Task<void> Registry::redefine(InstancePtr subject, domain::Domain description) {
+  co_await loop_.blocking([&] { store_.write(description); });
+  subject->set_config(std::move(description));
+}
+
+Task<void> Registry::rename(InstancePtr subject, std::string name) {
+  domain::check_name(name);
+  const auto refuse = [](const std::string& why) { throw Error(ErrorCode::operation_invalid, why); };
+  if (subject->active()) refuse("cannot rename active domain");
+  if (!subject->persistent()) refuse("cannot rename a transient domain");
+  if (name == subject->name()) refuse("Can't rename domain to itself");
+  if (!by_name_.emplace(name, subject).second) refuse("domain with name '" + name + "' already exists");
+  const domain::Domain before = *subject->config();
+  domain::Domain after = before;
+  after.name = name;
+  try {
+    co_await loop_.blocking([&] {
+      store_.write(after);
+      try {
+        if (subject->autostart()) store_.set_autostart(after, true);
+        store_.remove(before);
+      } catch (...) {
+        store_.remove(after);
+        throw;
+      }
+    });
+  } catch (...) {
+    by_name_.erase(name);
+    throw;
+  }
+  environment_.notify(*subject, instance::lifecycle::undefined_renamed);
+  by_name_.erase(before.name);
+  subject->rename(std::move(name));
+  subject->set_config(std::move(after));
+  environment_.notify(*subject, instance::lifecycle::defined_renamed);
 }
 
 Task<InstancePtr> Registry::create(domain::Domain description, bool paused) {
   fill_from_host(description, layout_, settings_);
-  const InstancePtr subject = claim(description, true);
-  const auto job = co_await subject->job().acquire("remoteDispatchDomainCreateXML");
+  const auto [subject, job] = co_await claim(&description, "remoteDispatchDomainCreateXML");
   if (subject->active())
     throw Error(ErrorCode::operation_invalid, "domain '" + subject->name() + "' is already active");
   try {
     co_await subject->start(std::move(description), ++last_id_, paused);
   } catch (...) {
-    if (!subject->persistent()) forget(*subject);
+    forget_unused(*subject);
     throw;
   }
   co_return subject;
@@ -144,6 +194,7 @@ Task<InstancePtr> Registry::create(domain::Domain description, bool paused) {
 
 Task<void> Registry::start(InstancePtr subject, bool paused) {
   if (subject->active()) throw Error(ErrorCode::operation_invalid, "domain is already running");
+  by_uuid(subject->uuid(), subject->name());  // it may have gone while this waited for its job
   co_await subject->start(*subject->config(), ++last_id_, paused);
 }
 
@@ -155,18 +206,39 @@ Task<void> Registry::set_autostart(InstancePtr subject, bool autostart) {
 }
 
 Task<void> Registry::recover_running(std::string path) {
+  InstancePtr subject;
   try {
     const std::string text = base::read_file(path, state_limit);
     const domain::Domain live = domain::parse_live(emulator::Json::parse(text).at("description").get<std::string>());
-    const InstancePtr subject = claim(live, true);
+    subject = find_or_add(live);
+    if (subject->active()) {
+      throw Error(ErrorCode::operation_invalid, "domain '" + subject->name() + "' is already active");
+    }
     co_await subject->reconnect(text);
     last_id_ = std::max(last_id_, subject->id());
-    if (!subject->active() && !subject->persistent()) forget(*subject);
   } catch (const std::exception& error) {
     problem_("the state file '" + path + "' is kept aside, its machine is not managed: " + error.what());
     std::error_code ignored;
     std::filesystem::rename(path, path + ".broken", ignored);
   }
+  if (subject) forget_unused(*subject);
+}
+
+/// All that ran, at once: an emulator that does not answer holds up no other.
+Task<void> Registry::recover_all_running() {
+  std::vector<std::string> states;
+  for (const auto& entry : std::filesystem::directory_iterator(layout_.state)) {
+    if (entry.path().extension() == ".json") states.push_back(entry.path());
+  }
+  std::size_t under_way = states.size();
+  core::Signal ended(loop_.context());
+  for (std::string& path : states) {
+    core::asio::co_spawn(loop_.context(), recover_running(std::move(path)), [&](const std::exception_ptr&) {
+      --under_way;
+      ended.notify();
+    });
+  }
+  while (under_way > 0) co_await ended.wait();
 }
 
 Task<void> Registry::recover() {
@@ -174,18 +246,14 @@ Task<void> Registry::recover() {
          problem_("the definition '" + path + "' is kept aside: " + why);
        })) {
     try {
-      const InstancePtr subject = claim(loaded.domain, false);
+      const InstancePtr subject = find_or_add(loaded.domain);
       subject->set_config(std::move(loaded.domain));
       subject->set_autostart(loaded.autostart);
     } catch (const Error& error) {
       problem_(error.what());
     }
   }
-  std::vector<std::string> states;
-  for (const auto& entry : std::filesystem::directory_iterator(layout_.state)) {
-    if (entry.path().extension() == ".json") states.push_back(entry.path());
-  }
-  for (std::string& path : states) co_await recover_running(std::move(path));
+  co_await recover_all_running();
   for (const InstancePtr& one : all()) {
     if (!one->autostart() || one->active()) continue;
     try {

@@ -39,16 +39,26 @@ class Registry {
   /// it returns. Throws Error: OPERATION_FAILED where name and uuid belong to two domains.
   core::Task<InstancePtr> define(domain::Domain description);
   core::Task<void> undefine(InstancePtr instance);
+  /// Puts `description` in the place of the definition that a domain has, whose job is held. Durable when it returns.
+  core::Task<void> redefine(InstancePtr instance, domain::Domain description);
+  /// Gives a domain that is shut off, whose job is held, another name. Throws Error: OPERATION_INVALID, with libvirt's
+  /// words; as domain::check_name.
+  core::Task<void> rename(InstancePtr instance, std::string name);
   /// A transient domain, running at once.
   core::Task<InstancePtr> create(domain::Domain description, bool paused);
   core::Task<void> start(InstancePtr instance, bool paused);
   core::Task<void> set_autostart(InstancePtr instance, bool autostart);
 
  private:
-  InstancePtr claim(const domain::Domain& description, bool must_be_idle);
-  void forget(const instance::Instance& instance);
-  void ended(instance::Instance& instance);
+  struct Claim {
+    InstancePtr instance;
+    instance::Job::Guard job;
+  };
+  InstancePtr find_or_add(const domain::Domain& description);
+  core::Task<Claim> claim(const domain::Domain* description, const char* caller);
+  void forget_unused(const instance::Instance& instance);
   core::Task<void> recover_running(std::string path);
+  core::Task<void> recover_all_running();
 
   core::Loop& loop_;
   const core::Layout& layout_;

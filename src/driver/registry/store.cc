@@ -17,6 +17,12 @@ constexpr char header[] =
     "OVERWRITTEN AND LOST. Changes to this xml configuration should be made using:\n  virsh edit\n"
     "or another application using the libvirt API.\n-->\n\n";
 
+/// Where a file that cannot be read is kept, under the most of its name that there is room for.
+std::filesystem::path aside(const std::filesystem::path& file) {
+  constexpr std::string_view suffix = ".broken";
+  return file.parent_path() / (file.filename().string().substr(0, longest_file_name - suffix.size()).append(suffix));
+}
+
 }  // namespace
 
 std::string Store::path(const std::string& folder, const domain::Domain& domain) const {
@@ -54,11 +60,14 @@ std::vector<Store::Loaded> Store::load(
     const std::string file = entry.path();
     try {
       domain::Domain domain = domain::parse(base::read_file(file, definition_limit));
+      if (const std::string own = path(layout_.config, domain); own != file) {
+        throw core::Error(core::ErrorCode::internal_error, "it defines '" + domain.name + "', which belongs in " + own);
+      }
       const bool autostart = std::filesystem::is_symlink(path(layout_.autostart, domain));
       all.push_back({std::move(domain), autostart});
     } catch (const std::exception& error) {
       std::error_code ignored;
-      std::filesystem::rename(file, file + ".broken", ignored);
+      std::filesystem::rename(file, aside(entry.path()), ignored);
       broken(file, error.what());
     }
   }
