@@ -1,0 +1,66 @@
+#include "driver/service/sockets.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "driver/core/error.h"
+
+namespace service {
+namespace {
+
+using core::Error;
+using core::ErrorCode;
+
+bool anybody(const rpc::Peer&) {
+  return true;
+}
+bool same_user(const rpc::Peer& peer) {
+  return peer.uid == 0 || peer.uid == getuid();
+}
+
+void listen_unix(rpc::Server& server, const core::Layout& layout, const Config& config) {
+  const std::string path = config.socket_folder.value_or(layout.sockets) + "/virtstratovirtd-sock";
+  const unsigned backlog = config.limits.max_queued_clients;
+  if (layout.session) {
+    server.listen(rpc::listen_unix(path, 0700, {}, backlog), false, same_user);
+    return;
+  }
+  server.listen(rpc::listen_unix(path, config.writing_mode, config.socket_group, backlog), false, anybody);
+  server.listen(rpc::listen_unix(path + "-ro", config.reading_mode, config.socket_group, backlog), true, anybody);
+}
+
+}  // namespace
+
+void listen(rpc::Server& server, const core::Layout& layout, const Config& config) {
+  auto activated = rpc::activated_sockets();
+  bool tcp = false;
+  if (activated.empty()) listen_unix(server, layout, config);
+  for (auto& socket : activated) {
+    const std::string path = rpc::socket_path(socket.fd.get());
+    if (path.empty() && !config.tcp_without_auth) {
+      throw Error(ErrorCode::config_unsupported, "systemd handed over the socket '" + socket.name +
+                                                     "', whose clients cannot be authenticated; to serve whoever can "
+                                                     "connect, write auth_tcp = \"none\"");
+    }
+    tcp = tcp || path.empty();
+    server.listen(std::move(socket.fd), path.ends_with("-ro"), layout.session ? same_user : anybody);
+  }
+  if (!config.tcp || tcp) return;
+  for (base::UniqueFd& socket :
+       rpc::listen_tcp(config.tcp->address, config.tcp->port, config.limits.max_queued_clients)) {
+    server.listen(std::move(socket), false, anybody);
+  }
+}
+
+base::UniqueFd lock(const core::Layout& layout) {
+  const std::string path = layout.state + "/driver.lock";
+  base::UniqueFd fd = base::open_file(path, O_RDWR | O_CREAT, 0600);
+  if (flock(fd.get(), LOCK_EX | LOCK_NB) < 0) {
+    throw Error(ErrorCode::operation_failed, "another virtstratovirtd serves here: '" + path + "' is locked");
+  }
+  return fd;
+}
+
+}  // namespace service

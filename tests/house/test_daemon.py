@@ -1,0 +1,194 @@
+"""The daemon as a program of the host: its options, its sockets and who hands them over, what makes it refuse to start."""
+import os
+import signal
+import socket
+import subprocess
+import time
+
+import pytest
+
+from house import TREE
+
+DAEMON = TREE / "build/release/bin/virtstratovirtd"
+LIMIT = 30
+
+
+def wait(condition, what):
+    end = time.monotonic() + LIMIT
+    while not condition():
+        assert time.monotonic() < end, f"waited {LIMIT} s for {what}"
+        time.sleep(0.05)
+
+
+def virsh(uri, *words):
+    return subprocess.run(["virsh", "-c", uri, *words], capture_output=True, text=True, timeout=LIMIT)
+
+
+def at(path, scope="system"):
+    return f"stratovirt+unix:///{scope}?socket={path}"
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+class Root:
+    def __init__(self, path):
+        self.path = path
+        self.socket = path / "run/libvirt/virtstratovirtd-sock"
+        self.processes = []
+
+    def configure(self, text):
+        (self.path / "etc/libvirt").mkdir(parents=True, exist_ok=True)
+        (self.path / "etc/libvirt/virtstratovirtd.conf").write_text(text)
+
+    def start(self, *options, before=(), serves=True, **more):
+        process = subprocess.Popen([*before, DAEMON, "--root", self.path, *options], stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **more)
+        self.processes.append(process)
+        if serves:
+            wait(lambda: virsh(at(self.socket), "uri").returncode == 0, "the daemon to serve")
+        return process
+
+    def refused(self, *options):
+        process = self.start(*options, serves=False)
+        printed = process.communicate(timeout=LIMIT)[0]
+        assert process.returncode == 1
+        return printed
+
+
+@pytest.fixture
+def root(tmp_path):
+    one = Root(tmp_path)
+    yield one
+    for process in one.processes:
+        process.kill()
+        process.wait()
+
+
+def test_it_ends_by_itself_once_nobody_needs_it(root):
+    pid_file = root.path / "pid"
+    process = root.start("--timeout", "1", "--pid-file", pid_file)
+    assert int(pid_file.read_text()) == process.pid
+    assert process.wait(LIMIT) == 0
+    assert not pid_file.exists()
+
+
+def test_a_client_keeps_it(root):
+    process = root.start("--timeout", "1")
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(root.socket))
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(3)
+    assert process.wait(LIMIT) == 0
+
+
+def test_in_the_background_it_serves_when_the_command_returns(root):
+    pid_file = root.path / "pid"
+    started = subprocess.run([DAEMON, "--root", root.path, "-d", "-p", pid_file], stdin=subprocess.DEVNULL,
+                             capture_output=True, text=True, timeout=LIMIT)
+    assert (started.returncode, started.stdout, started.stderr) == (0, "", "")
+    pid = int(pid_file.read_text())
+    assert virsh(at(root.socket), "uri").stdout.strip() == "stratovirt:///system"
+    os.kill(pid, signal.SIGTERM)
+    wait(lambda: not pid_file.exists(), "the daemon to end")
+
+
+def test_in_the_background_a_failure_is_said_before_the_command_returns(root):
+    root.configure('auth_unix_rw = "polkit"\n')
+    failed = subprocess.run([DAEMON, "--root", root.path, "-d"], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                            timeout=LIMIT)
+    assert failed.returncode == 1 and "'auth_unix_rw'" in failed.stderr
+
+
+@pytest.mark.parametrize("line", ['auth_unix_ro = "sasl"', "listen_tls = 1", "listen_tcp = 1", 'access_drivers = [ "polkit" ]',
+                                  'tls_allowed_dn_list = [ "x" ]', 'max_clients = "many"', "half a line"])
+def test_what_it_cannot_keep_stops_it(root, line):
+    root.configure(line + "\n")
+    printed = root.refused()
+    assert "virtstratovirtd.conf:1" in printed
+    assert line.split()[0] in printed or line == "half a line"
+
+
+def test_a_second_daemon_is_refused_and_a_dead_ones_socket_replaced(root):
+    first = root.start()
+    assert "another virtstratovirtd serves here" in root.refused()
+    first.kill()
+    first.wait()
+    assert root.socket.is_socket()
+    root.start()
+
+
+def test_sockets_have_the_modes_written(root):
+    root.configure('unix_sock_rw_perms = "0700"\nunix_sock_ro_perms = "0750"\nunix_sock_group = "daemon"\n')
+    root.start()
+    assert root.socket.stat().st_mode & 0o777 == 0o700
+    reading = root.socket.with_name("virtstratovirtd-sock-ro").stat()
+    assert reading.st_mode & 0o777 == 0o750
+    assert reading.st_gid == 1
+
+
+def test_systemd_may_hand_over_the_sockets(root):
+    places = [root.path / name for name in ("virtstratovirtd-sock", "virtstratovirtd-sock-ro", "libvirt-sock")]
+    listen = [word for place in places for word in ("-l", str(place))]
+    root.start("--timeout", "2", before=["systemd-socket-activate", *listen], serves=False)
+    wait(lambda: all(place.is_socket() for place in places), "the sockets")
+    for place in places:
+        assert virsh(at(place), "uri").stdout.strip() == "stratovirt:///system"
+    description = root.path / "x.xml"
+    description.write_text("<domain type='qemu'><name>x</name><memory>131072</memory><os><type arch='x86_64' "
+                           "machine='q35'>hvm</type></os></domain>")
+    assert "read only" in virsh(at(places[1]), "define", description).stderr
+    assert virsh(at(places[2]), "define", description).returncode == 0
+    assert "x" in virsh(at(places[1]), "list", "--all", "--name").stdout.split()
+    assert not root.socket.exists()
+
+
+def test_tcp_is_served_where_it_is_said_that_nobody_is_asked(root):
+    port = free_port()
+    root.configure(f'listen_tcp = 1\nauth_tcp = "none"\ntcp_port = "{port}"\n')
+    root.start()
+    assert virsh(f"stratovirt+tcp://127.0.0.1:{port}/system", "uri").stdout.strip() == "stratovirt:///system"
+    assert virsh(at(root.socket), "uri").returncode == 0
+
+
+def test_a_tcp_socket_handed_over_without_that_word_is_refused(root):
+    port = free_port()
+    process = root.start(before=["systemd-socket-activate", "-l", f"127.0.0.1:{port}"], serves=False)
+
+    def reached():
+        with socket.socket() as client:
+            return client.connect_ex(("127.0.0.1", port)) == 0
+
+    wait(reached, "the socket")
+    assert 'auth_tcp = "none"' in process.communicate(timeout=LIMIT)[0]
+    assert process.returncode == 1
+
+
+def test_an_ordinary_user_has_a_daemon_of_their_own(root):
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    home, runtime, program = root.path / "home", root.path / "run", root.path / "virtstratovirtd"
+    for folder in (home, runtime):
+        folder.mkdir()
+        os.chown(folder, 65534, 65534)
+    above = root.path
+    while str(above).startswith("/tmp/"):  # that user must get here
+        above.chmod(0o755)
+        above = above.parent
+    program.write_bytes(DAEMON.read_bytes())
+    program.chmod(0o755)
+    user = {"user": 65534, "group": 65534, "extra_groups": [],
+            "env": {"PATH": os.environ["PATH"], "HOME": str(home), "XDG_RUNTIME_DIR": str(runtime)}}
+    process = subprocess.Popen([program, "--timeout", "2"], stdin=subprocess.DEVNULL, cwd="/", **user)
+    root.processes.append(process)
+    path = runtime / "libvirt/virtstratovirtd-sock"
+    wait(path.is_socket, "the user's socket")
+    assert path.stat().st_mode & 0o777 == 0o700
+    asked = subprocess.run(["virsh", "-c", "stratovirt:///session", "uri"], capture_output=True, text=True, timeout=LIMIT, cwd="/",
+                           **user)
+    assert asked.stdout.strip() == "stratovirt:///session", asked.stderr
+    assert (home / ".config/libvirt/stratovirt").is_dir()
+    assert process.wait(LIMIT) == 0
