@@ -26,6 +26,8 @@ DEPARTURES = {
     "autodeflate is read from the alias": Departure(False, True, "the guide writes it there; dumpxml writes it where libvirt's schema has it"),
     "dumpxml is a fixed point at once": Departure(False, True, "libvirt sorts the controllers it adds only when it reads them again"),
     "what StratoVirt has no device for is refused": Departure(False, True, "a name libvirt knows and this emulator cannot honour is refused by name"),
+    "a shut off machine has cpu time": Departure(True, False, "libvirt tells its own time there (it asks for the process 0)"),
+    "other drivers in the same daemon": Departure(True, False, "libvirtd holds all of libvirt's drivers; this is one driver, as virtqemud is"),
     # Refusals of a bad description, as (libvirt's error code, a word of the message); no code is no refusal.
     "an unknown machine": Departure((27, ""), (67, "frob"), "libvirt finds no PCI bus for its own devices before it looks at the machine"),
     "no vcpus": Departure((1, "vcpu"), (27, "vcpu"), "libvirt calls it its own internal error"),

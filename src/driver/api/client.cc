@@ -10,7 +10,9 @@ using core::ErrorCode;
 const Handlers& handlers() {
   static const auto table = [] {
     auto all = std::make_unique<Handlers>();
-    for (auto add : {add_connect, add_domain, add_lifecycle, add_console, add_event, add_node}) add(*all);
+    for (auto add : {add_connect, add_domain, add_lifecycle, add_console, add_event, add_node, add_stats,
+                     add_device_stats, add_guest, add_metadata, add_monitor})
+      add(*all);
     return all;
   }();
   return *table;
@@ -22,6 +24,7 @@ void Client::serve(rpc::Call& call) {
 
 void Client::closed() {
   callbacks_.clear();
+  monitor_callbacks_.clear();
   for (const auto& weak : autodestroy_) {
     const auto subject = weak.lock();
     if (!subject || !subject->active()) continue;

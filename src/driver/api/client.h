@@ -57,12 +57,20 @@ class Client : public rpc::Session {
     std::optional<core::Uuid> domain;
   };
   std::map<int, Callback>& callbacks() { return callbacks_; }
+  /// One for an emulator's own events: of those whose names are `wanted`.
+  struct MonitorCallback {
+    std::function<bool(const std::string&)> wanted;
+    std::optional<core::Uuid> domain;
+  };
+  std::map<int, MonitorCallback>& monitor_callbacks() { return monitor_callbacks_; }
+  static constexpr std::size_t most_callbacks = 1024;  ///< of each of the two kinds
   int next_callback() { return ++last_callback_; }
 
  private:
   Driver& driver_;
   rpc::Connection& connection_;
   std::map<int, Callback> callbacks_;
+  std::map<int, MonitorCallback> monitor_callbacks_;
   int last_callback_ = 0;
   std::vector<std::weak_ptr<instance::Instance>> autodestroy_;
 };
@@ -75,9 +83,15 @@ void add_lifecycle(Handlers& handlers);
 void add_console(Handlers& handlers);
 void add_event(Handlers& handlers);
 void add_node(Handlers& handlers);
+void add_stats(Handlers& handlers);
+void add_device_stats(Handlers& handlers);
+void add_guest(Handlers& handlers);
+void add_metadata(Handlers& handlers);
+void add_monitor(Handlers& handlers);
 
 /// Tells every client that asked for it what happened to a domain.
 void deliver(Driver& driver, const instance::Instance& from, const instance::Event& event);
+void deliver_monitor_event(Driver& driver, const instance::Instance& from, const instance::MonitorEvent& event);
 
 /// The domain as the wire names it.
 protocol::Domain wire(const instance::Instance& instance);
@@ -85,7 +99,8 @@ protocol::Domain wire(const instance::Instance& instance);
 /// Throws Error INVALID_ARG, with libvirt's words, for a flag beyond `known`.
 void require_flags(std::uint32_t flags, std::uint32_t known, const char* function);
 
-/// The document of virConnectGetCapabilities.
-std::string capabilities_xml();
+/// virConnectListAllDomainsFlags, in pairs and groups: a domain is listed when in each group that is asked for it has
+/// one of the properties asked for.
+bool listed(const instance::Instance& one, std::uint32_t flags);
 
 }  // namespace api

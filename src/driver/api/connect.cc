@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "driver/api/capabilities.h"
 #include "driver/api/client.h"
 #include "driver/core/error.h"
 #include "driver/emulator/command.h"
@@ -64,14 +65,28 @@ Task<ConnectGetVersionRet> get_version(Client* client) {
 
 /// virDrvFeature: what of the protocol this server knows.
 ConnectSupportsFeatureRet supports_feature(Client& client, const ConnectSupportsFeatureArgs& args) {
-  enum { typed_param_string = 9, program_keepalive = 10, remote_event_callback = 14, remote_close_callback = 15 };
+  enum {
+    fd_passing = 8,
+    typed_param_string = 9,
+    program_keepalive = 10,
+    xml_migratable = 11,
+    remote_event_callback = 14,
+    remote_close_callback = 15
+  };
   switch (args.feature) {
     case program_keepalive: client.connection().start_keepalive(); return {1};
+    case fd_passing:
     case typed_param_string:
+    case xml_migratable:
     case remote_close_callback:
     case remote_event_callback: return {1};
     default: return {0};
   }
+}
+
+/// Whom a proxy speaks for. Nothing here depends on it: access is the socket's.
+void set_identity(Client&, const ConnectSetIdentityArgs& args) {
+  require_flags(args.flags, 0, "virConnectSetIdentity");
 }
 
 void register_close_callback(Client&) {}
@@ -80,8 +95,26 @@ ConnectGetCapabilitiesRet get_capabilities(Client&) {
   return {capabilities_xml()};
 }
 
-ConnectGetMaxVcpusRet get_max_vcpus(Client&, const ConnectGetMaxVcpusArgs&) {
-  return {254};
+std::optional<std::string> given(const std::optional<String<>>& text) {
+  return text ? std::optional<std::string>(*text) : std::nullopt;
+}
+
+Task<ConnectGetDomainCapabilitiesRet> get_domain_capabilities(Client* client, ConnectGetDomainCapabilitiesArgs args) {
+  require_flags(args.flags, 0, "virConnectGetDomainCapabilities");
+  const Question question{given(args.emulatorbin), given(args.arch), given(args.machine), given(args.virt_type)};
+  co_return ConnectGetDomainCapabilitiesRet{
+      co_await client->driver().loop.blocking([question] { return domain_capabilities_xml(question); })};
+}
+
+ConnectGetMaxVcpusRet get_max_vcpus(Client&, const ConnectGetMaxVcpusArgs& args) {
+  return {static_cast<std::int32_t>(max_vcpus(given(args.type)))};
+}
+
+/// None is libvirt's "all are accepted": what <cpu> names goes to the emulator as it is.
+ConnectGetCpuModelNamesRet get_cpu_model_names(Client&, const ConnectGetCpuModelNamesArgs& args) {
+  require_flags(args.flags, 0, "virConnectGetCPUModelNames");
+  require_architecture(args.arch);
+  return {};
 }
 
 ConnectGetSysinfoRet get_sysinfo(Client&, const ConnectGetSysinfoArgs& args) {
@@ -120,6 +153,9 @@ void add_connect(Handlers& handlers) {
   handlers.add<connect_register_close_callback>(register_close_callback);
   handlers.add<connect_unregister_close_callback>(register_close_callback);
   handlers.add<connect_get_capabilities>(get_capabilities);
+  handlers.add<connect_set_identity>(set_identity);
+  handlers.add<connect_get_domain_capabilities>(get_domain_capabilities);
+  handlers.add<connect_get_cpu_model_names>(get_cpu_model_names);
   handlers.add<connect_get_max_vcpus>(get_max_vcpus);
   handlers.add<connect_get_sysinfo>(get_sysinfo);
   handlers.add<connect_domain_xml_to_native>(xml_to_native);

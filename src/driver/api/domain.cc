@@ -7,18 +7,9 @@
 #include "driver/host/process_stats.h"
 
 namespace api {
-namespace {
 
-using namespace protocol;
-using core::Error;
-using core::ErrorCode;
-using core::Task;
-using instance::Instance;
-using instance::State;
-
-/// virConnectListAllDomainsFlags, in pairs and groups: a domain is listed when in each group that is asked for it has
-/// one of the properties asked for.
-bool listed(const Instance& one, std::uint32_t flags) {
+bool listed(const instance::Instance& one, std::uint32_t flags) {
+  using instance::State;
   const State state = one.status().state;
   const auto in = [&](std::uint32_t group, std::uint32_t has) { return !(flags & group) || (flags & has); };
   const std::uint32_t shown = state == State::running   ? 16u
@@ -29,6 +20,15 @@ bool listed(const Instance& one, std::uint32_t flags) {
          in(256 | 512, 512) && in(1024 | 2048, one.autostart() ? 1024 : 2048) && in(4096 | 8192, 8192) &&
          in(16384 | 32768, 32768);
 }
+
+namespace {
+
+using namespace protocol;
+using core::Error;
+using core::ErrorCode;
+using core::Task;
+using instance::Instance;
+using instance::State;
 
 ConnectListAllDomainsRet list_all(Client& client, const ConnectListAllDomainsArgs& args) {
   require_flags(args.flags, 0xffff, "virConnectListAllDomains");

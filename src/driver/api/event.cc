@@ -16,11 +16,10 @@ constexpr int event_ids = 27;
 
 ConnectDomainEventCallbackRegisterAnyRet register_any(Client& client,
                                                       const ConnectDomainEventCallbackRegisterAnyArgs& args) {
-  constexpr std::size_t most = 1024;
   if (args.event_id < 0 || args.event_id >= event_ids) {
     throw Error(ErrorCode::internal_error, "unsupported event ID " + std::to_string(args.event_id));
   }
-  if (client.callbacks().size() >= most)
+  if (client.callbacks().size() >= Client::most_callbacks)
     throw Error(ErrorCode::operation_failed, "too many event callbacks of one client");
   Client::Callback callback{args.event_id, {}};
   if (args.dom) callback.domain = client.find(*args.dom)->uuid();
@@ -54,15 +53,15 @@ struct Sender {
   void operator()(const instance::DeviceRemoved& event) const {
     send_event<Procedure::domain_event_callback_device_removed>(to, {callback, {dom, event.alias}});
   }
+  void operator()(const instance::MonitorEvent&) const {}  // deliver_monitor_event sends it
   void operator()(const instance::MetadataChanged& event) const {
     send_event<Procedure::domain_event_callback_metadata_change>(to, {callback, dom, event.type, String<>(event.uri)});
   }
-  void operator()(const instance::MonitorEvent&) const {}  // of the qemu program's own registrations
 };
 
-/// virDomainEventID of each alternative of instance::Event; -1: none.
-constexpr int ids[] = {0, 1, 13, 15, 23, -1};
-static_assert(std::size(ids) == std::variant_size_v<instance::Event>);
+/// virDomainEventID of each alternative of instance::Event but the last, MonitorEvent.
+constexpr int ids[] = {0, 1, 13, 15, 23};
+static_assert(std::size(ids) == std::variant_size_v<instance::Event> - 1);
 
 }  // namespace
 
@@ -73,6 +72,7 @@ void add_event(Handlers& handlers) {
 }
 
 void deliver(Driver& driver, const instance::Instance& from, const instance::Event& event) {
+  if (const auto* raw = std::get_if<instance::MonitorEvent>(&event)) return deliver_monitor_event(driver, from, *raw);
   const protocol::Domain dom = wire(from);
   for (Client* client : driver.clients) {
     for (const auto& [id, callback] : client->callbacks()) {

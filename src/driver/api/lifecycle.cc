@@ -2,6 +2,7 @@
 
 #include "driver/api/client.h"
 #include "driver/core/error.h"
+#include "driver/domain/schema.h"
 #include "driver/protocol/domain.h"
 
 namespace api {
@@ -12,21 +13,38 @@ using core::Error;
 using core::ErrorCode;
 using core::Task;
 
-/// virDomainCreateFlags.
-enum { start_paused = 1, start_autodestroy = 2, start_bypass_cache = 4, start_force_boot = 8 };
+/// virDomainCreateFlags, of which a description that is handed over has the last as well.
+enum { start_paused = 1, start_autodestroy = 2, start_bypass_cache = 4, start_force_boot = 8, start_validate = 16 };
+/// virDomainDefineFlags.
+enum { define_validate = 1 };
 
-domain::Domain read(const std::string& xml) {
+constexpr const char* schemas = "/usr/share/libvirt/schemas";
+
+/// The description, held against libvirt's schema first where that is asked for.
+Task<domain::Domain> read(Client* client, std::string xml, bool against_schema = false) {
+  if (against_schema) co_await client->driver().loop.blocking([&xml] { domain::validate_schema(xml, schemas); });
   domain::Domain description = domain::parse(xml);
   domain::validate(description);
-  return description;
+  co_return description;
 }
 
 Task<DomainDefineXmlFlagsRet> define_flags(Client* client, DomainDefineXmlFlagsArgs args) {
-  require_flags(args.flags, 0, "virDomainDefineXMLFlags");
-  co_return DomainDefineXmlFlagsRet{wire(*co_await client->registry().define(read(args.xml)))};
+  require_flags(args.flags, define_validate, "virDomainDefineXMLFlags");
+  domain::Domain description = co_await read(client, std::move(args.xml), args.flags & define_validate);
+  co_return DomainDefineXmlFlagsRet{wire(*co_await client->registry().define(std::move(description)))};
 }
 Task<DomainDefineXmlRet> define(Client* client, DomainDefineXmlArgs args) {
-  co_return DomainDefineXmlRet{wire(*co_await client->registry().define(read(args.xml)))};
+  domain::Domain description = co_await read(client, std::move(args.xml));
+  co_return DomainDefineXmlRet{wire(*co_await client->registry().define(std::move(description)))};
+}
+
+Task<DomainRenameRet> rename(Client* client, DomainRenameArgs args) {
+  require_flags(args.flags, 0, "virDomainRename");
+  const auto subject = client->find(args.dom);
+  const auto job = co_await subject->job().acquire("remoteDispatchDomainRename");
+  if (!args.new_name) throw Error(ErrorCode::invalid_arg, "the new name is missing");
+  co_await client->registry().rename(subject, std::move(*args.new_name));
+  co_return DomainRenameRet{0};
 }
 
 Task<void> undefine_flags(Client* client, DomainUndefineFlagsArgs args) {
@@ -64,8 +82,9 @@ Task<DomainCreateWithFlagsRet> create_with_flags(Client* client, DomainCreateWit
   co_return DomainCreateWithFlagsRet{wire(*co_await start(client, std::move(args.dom), args.flags))};
 }
 Task<DomainCreateXmlRet> create_xml(Client* client, DomainCreateXmlArgs args) {
-  require_flags(args.flags, start_paused | start_autodestroy, "virDomainCreateXML");
-  const auto subject = co_await client->registry().create(read(args.xml_desc), args.flags & start_paused);
+  require_flags(args.flags, start_paused | start_autodestroy | start_validate, "virDomainCreateXML");
+  domain::Domain description = co_await read(client, std::move(args.xml_desc), args.flags & start_validate);
+  const auto subject = co_await client->registry().create(std::move(description), args.flags & start_paused);
   if (args.flags & start_autodestroy) client->autodestroy(subject);
   co_return DomainCreateXmlRet{wire(*subject)};
 }
@@ -124,6 +143,7 @@ void add_lifecycle(Handlers& handlers) {
   using enum Procedure;
   handlers.add<domain_define_xml>(define);
   handlers.add<domain_define_xml_flags>(define_flags);
+  handlers.add<domain_rename>(rename);
   handlers.add<domain_undefine>(undefine);
   handlers.add<domain_undefine_flags>(undefine_flags);
   handlers.add<domain_create>(create);

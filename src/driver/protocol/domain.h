@@ -520,6 +520,49 @@ struct DomainSetTimeArgs {
 template <>
 struct Wire<Procedure::domain_set_time> : Call<DomainSetTimeArgs, Void> {};
 
+struct DomainGetGuestInfoArgs {
+  Domain dom;
+  std::uint32_t types;
+  std::uint32_t flags;
+};
+
+struct DomainGetGuestInfoRet {
+  Array<TypedParam, max::domain_guest_info_params> params;
+};
+
+template <>
+struct Wire<Procedure::domain_get_guest_info> : Call<DomainGetGuestInfoArgs, DomainGetGuestInfoRet> {};
+
+struct DomainFsinfo {
+  String<> mountpoint;
+  String<> name;
+  String<> fstype;
+  Array<String<>, max::domain_fsinfo_disks> dev_aliases;
+};
+
+struct DomainGetFsinfoArgs {
+  Domain dom;
+  std::uint32_t flags;
+};
+
+struct DomainGetFsinfoRet {
+  Array<DomainFsinfo, max::domain_fsinfo> info;
+  std::uint32_t ret;
+};
+
+template <>
+struct Wire<Procedure::domain_get_fsinfo> : Call<DomainGetFsinfoArgs, DomainGetFsinfoRet> {};
+
+struct DomainFstrimArgs {
+  Domain dom;
+  std::optional<String<>> mount_point;
+  std::uint64_t minimum;
+  std::uint32_t flags;
+};
+
+template <>
+struct Wire<Procedure::domain_fstrim> : Call<DomainFstrimArgs, Void> {};
+
 struct DomainSetLifecycleActionArgs {
   Domain dom;
   std::uint32_t type;

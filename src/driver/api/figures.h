@@ -1,0 +1,22 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "driver/instance/statistics.h"
+
+/// What several calls tell of a running domain, each in its own form.
+namespace api {
+
+/// A figure of the guest's memory, in virDomainMemoryStat's order; KiB, or a count.
+struct MemoryFigure {
+  std::int32_t tag;  ///< virDomainMemoryStatTags
+  const char* name;  ///< after "balloon." in domstats; none: not there
+  std::uint64_t value;
+};
+std::vector<MemoryFigure> memory_figures(const instance::Running& now, const instance::Figures& figures);
+
+/// What the emulator counted for a disk; nullptr for nothing.
+const emulator::BlockStats* find_block_stats(const instance::Figures& figures, const domain::Disk& disk);
+
+}  // namespace api

@@ -1,0 +1,276 @@
+#include <algorithm>
+#include <map>
+
+#include "driver/api/client.h"
+#include "driver/api/figures.h"
+#include "driver/core/error.h"
+#include "driver/host/image_size.h"
+#include "driver/host/process_stats.h"
+#include "driver/host/tap.h"
+#include "driver/instance/statistics.h"
+#include "driver/protocol/domain_stats.h"
+
+// virConnectGetAllDomainStats. Names, types and order of the figures are libvirt's (libvirt-domain.h).
+namespace api {
+namespace {
+
+using namespace protocol;
+using core::Error;
+using core::ErrorCode;
+using core::Task;
+using registry::InstancePtr;
+
+enum Group : std::uint32_t {
+  state = 1,
+  cpu = 2,
+  balloon = 4,
+  vcpu = 8,
+  interface = 16,
+  block = 32,
+  perf = 64,
+  iothread = 128,
+  memory = 256
+};
+constexpr std::uint32_t known_groups = 0x1ff;
+constexpr std::uint32_t filters = 0xff, nowait = 1u << 29, backing = 1u << 30, enforce = 1u << 31;
+
+/// An emulator that does not answer costs its caller this much, all of them together.
+constexpr std::chrono::milliseconds patient{2000}, impatient{100};
+
+using Images = std::map<std::string, host::ImageSize>;
+
+/// A domain's record in the making.
+class Record {
+ public:
+  explicit Record(const instance::Instance& subject) : record_{wire(subject), {}} {}
+
+  /// `field` under "group.number.", or under "group." alone.
+  template <class T>
+  void add(std::string field, T value) {
+    record_.params.push_back({std::move(field), TypedParamValue(std::in_place_type<T>, std::move(value))});
+  }
+  void text(std::string field, const std::string& value) { add<String<>>(std::move(field), String<>(value)); }
+  void count(const std::string& group, std::size_t number) {
+    add<std::uint32_t>(group + ".count", static_cast<std::uint32_t>(number));
+  }
+  DomainStatsRecord take() { return std::move(record_); }
+
+ private:
+  DomainStatsRecord record_;
+};
+
+std::string numbered(const char* group, std::size_t number, const char* field) {
+  return std::string(group) + '.' + std::to_string(number) + '.' + field;
+}
+
+void add_cpu(Record& record, const instance::Running& now) {
+  const auto used = host::process_statistics(now.process.pid);
+  if (!used) return;
+  record.add<std::uint64_t>("cpu.time", now.cgroup.usage_ns().value_or(used->user_ns + used->system_ns));
+  record.add<std::uint64_t>("cpu.user", used->user_ns);
+  record.add<std::uint64_t>("cpu.system", used->system_ns);
+}
+
+void add_balloon(Record& record, const instance::Instance& subject, const instance::Running* now,
+                 const instance::Figures& figures) {
+  const domain::Domain& what = subject.description();
+  record.add<std::uint64_t>("balloon.current", what.current_memory_kib);
+  record.add<std::uint64_t>("balloon.maximum", what.memory_kib);
+  if (!now) return;
+  for (const MemoryFigure& figure : memory_figures(*now, figures)) {
+    if (figure.name) record.add<std::uint64_t>(std::string("balloon.") + figure.name, figure.value);
+  }
+}
+
+void add_vcpus(Record& record, const domain::Domain& what, const instance::Running* now,
+               const instance::Figures& figures) {
+  record.add<std::uint32_t>("vcpu.current", what.current_vcpus);
+  record.add<std::uint32_t>("vcpu.maximum", what.vcpus);
+  if (!now) return;
+  constexpr std::int32_t running = 1;  // virVcpuState
+  for (const emulator::Vcpu& one : figures.vcpus) {
+    const auto used = host::thread_statistics(now->process.pid, one.thread_id);
+    if (!used) continue;
+    record.add<std::int32_t>(numbered("vcpu", one.index, "state"), running);
+    record.add<std::uint64_t>(numbered("vcpu", one.index, "time"), used->user_ns + used->system_ns);
+    record.add<std::uint64_t>(numbered("vcpu", one.index, "delay"), used->wait_ns);
+  }
+}
+
+void add_interfaces(Record& record, const instance::Running& now) {
+  record.count("net", now.live.interfaces.size());
+  for (std::size_t i = 0; i < now.live.interfaces.size(); ++i) {
+    const std::string& name = now.live.interfaces[i].target;
+    record.text(numbered("net", i, "name"), name);
+    const auto counted = host::tap_statistics(name);
+    if (!counted) continue;
+    const std::pair<const char*, std::uint64_t> rows[] = {
+        {"rx.bytes", counted->rx_bytes},  {"rx.pkts", counted->rx_packets}, {"rx.errs", counted->rx_errors},
+        {"rx.drop", counted->rx_dropped}, {"tx.bytes", counted->tx_bytes},  {"tx.pkts", counted->tx_packets},
+        {"tx.errs", counted->tx_errors},  {"tx.drop", counted->tx_dropped}};
+    for (const auto& [field, value] : rows) record.add<std::uint64_t>(numbered("net", i, field), value);
+  }
+}
+
+void add_blocks(Record& record, const domain::Domain& what, const instance::Figures& figures, const Images& images) {
+  record.count("block", what.disks.size());
+  for (std::size_t i = 0; i < what.disks.size(); ++i) {
+    const domain::Disk& disk = what.disks[i];
+    const auto add = [&](const char* field, std::uint64_t value) {
+      record.add<std::uint64_t>(numbered("block", i, field), value);
+    };
+    record.text(numbered("block", i, "name"), disk.target);
+    record.text(numbered("block", i, "path"), disk.source);
+    const emulator::BlockStats* counted = find_block_stats(figures, disk);
+    if (counted) {
+      add("rd.reqs", counted->read_operations);
+      add("rd.bytes", counted->read_bytes);
+      add("rd.times", counted->read_ns);
+      add("wr.reqs", counted->write_operations);
+      add("wr.bytes", counted->write_bytes);
+      add("wr.times", counted->write_ns);
+      add("fl.reqs", counted->flush_operations);
+      add("fl.times", counted->flush_ns);
+    }
+    const auto found = images.find(disk.source);
+    if (found == images.end()) continue;
+    const host::ImageSize& size = found->second;
+    // Of a running machine libvirt tells the highest byte written and what the file takes, else what the file takes
+    // where it takes anything and where it ends.
+    if (counted && counted->highest_offset) {
+      add("allocation", *counted->highest_offset);
+      add("capacity", size.capacity);
+      add("physical", size.allocation ? size.allocation : size.physical);
+    } else {
+      if (size.allocation) add("allocation", size.allocation);
+      add("capacity", size.capacity);
+      add("physical", size.physical);
+    }
+  }
+}
+
+void add_iothreads(Record& record, const instance::Figures& figures) {
+  if (!figures.iothreads) return;
+  record.count("iothread", figures.iothreads->size());
+  for (const emulator::Iothread& one : *figures.iothreads) {
+    constexpr std::string_view prefix = "iothread";
+    const std::string id = one.id.starts_with(prefix) ? one.id.substr(prefix.size()) : one.id;
+    if (one.poll_max_ns) record.add<std::uint64_t>("iothread." + id + ".poll-max-ns", *one.poll_max_ns);
+    if (one.poll_grow)
+      record.add<std::uint32_t>("iothread." + id + ".poll-grow", static_cast<std::uint32_t>(*one.poll_grow));
+    if (one.poll_shrink)
+      record.add<std::uint32_t>("iothread." + id + ".poll-shrink", static_cast<std::uint32_t>(*one.poll_shrink));
+  }
+}
+
+DomainStatsRecord make(instance::Instance& subject, std::uint32_t groups, const instance::Figures& figures,
+                       const Images& images) {
+  Record record(subject);
+  const instance::Running* now = subject.active() ? &subject.running() : nullptr;
+  if (groups & state) {
+    record.add<std::int32_t>("state.state", static_cast<std::int32_t>(subject.status().state));
+    record.add<std::int32_t>("state.reason", subject.status().reason);
+  }
+  if (now && groups & cpu) add_cpu(record, *now);
+  if (groups & balloon) add_balloon(record, subject, now, figures);
+  if (groups & vcpu) add_vcpus(record, subject.description(), now, figures);
+  if (now && groups & interface) add_interfaces(record, *now);
+  if (groups & block) add_blocks(record, subject.description(), figures, images);
+  if (groups & iothread) add_iothreads(record, figures);
+  return record.take();
+}
+
+/// What is under way for one call: a slot a domain, and how many emulators have not answered yet.
+struct Round {
+  explicit Round(core::asio::io_context& context) : answered(context) {}
+  std::vector<instance::Figures> figures;
+  std::size_t open = 0;
+  core::Signal answered;
+};
+
+Task<void> ask_one(std::shared_ptr<Round> round, std::size_t slot, InstancePtr subject, instance::Questions questions,
+                   std::chrono::milliseconds limit) {
+  round->figures[slot] = co_await instance::ask(std::move(subject), questions, limit);
+  if (--round->open == 0) round->answered.notify();
+}
+
+Images look_at(const std::vector<std::pair<std::string, bool>>& paths) {
+  Images images;
+  for (const auto& [path, qcow2] : paths) {
+    try {
+      images.emplace(path, host::image_size(path, qcow2));
+    } catch (const Error&) {
+      // What is not there has no size; libvirt leaves it out as well.
+    }
+  }
+  return images;
+}
+
+std::vector<InstancePtr> chosen(Client& client, const ConnectGetAllDomainStatsArgs& args) {
+  std::vector<InstancePtr> list;
+  if (args.doms.empty()) {
+    list = client.registry().all();
+  } else {
+    for (const Domain& one : args.doms) {
+      try {
+        list.push_back(client.find(one));
+      } catch (const Error&) {
+        // Gone since the client looked.
+      }
+    }
+  }
+  std::erase_if(list, [&](const InstancePtr& one) { return !listed(*one, args.flags & filters); });
+  return list;
+}
+
+Task<ConnectGetAllDomainStatsRet> get_all(Client* client, ConnectGetAllDomainStatsArgs args) {
+  require_flags(args.flags, filters | nowait | backing | enforce, "virConnectGetAllDomainStats");
+  if (const std::uint32_t unknown = args.stats & ~known_groups; unknown && args.flags & enforce) {
+    char text[16];
+    std::snprintf(text, sizeof text, "0x%x", unknown);
+    throw Error(ErrorCode::argument_unsupported,
+                std::string("Stats types bits ") + text + " are not supported by this daemon or QEMU");
+  }
+  const std::uint32_t groups = args.stats ? args.stats & known_groups : known_groups;
+  core::Loop& loop = client->driver().loop;
+  const std::vector<InstancePtr> list = chosen(*client, args);
+
+  const auto round = std::make_shared<Round>(loop.context());
+  round->figures.resize(list.size());
+  std::vector<std::pair<std::string, bool>> paths;
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    const domain::Domain& what = list[i]->description();
+    if (groups & block) {
+      for (const domain::Disk& disk : what.disks)
+        paths.emplace_back(disk.source, disk.format == domain::Disk::Format::qcow2);
+    }
+    const bool busy = list[i]->job().held() && args.flags & nowait;
+    const instance::Questions questions{.vcpus = (groups & vcpu) != 0,
+                                        .blocks = groups & block && !what.disks.empty(),
+                                        .memory = (groups & balloon) != 0,
+                                        .iothreads = (groups & iothread) != 0};
+    const bool any = questions.vcpus || questions.blocks || questions.memory || questions.iothreads;
+    if (!list[i]->active() || busy || !any) continue;
+    ++round->open;
+    loop.spawn(ask_one(round, i, list[i], questions, args.flags & nowait ? impatient : patient));
+  }
+  Images images;
+  if (!paths.empty()) images = co_await loop.blocking([paths] { return look_at(paths); });
+  if (round->open > 0) co_await round->answered.wait();
+
+  ConnectGetAllDomainStatsRet ret;
+  ret.ret_stats.reserve(list.size());
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    if (!list[i]->active() && !list[i]->persistent()) continue;  // ended meanwhile
+    ret.ret_stats.push_back(make(*list[i], groups, round->figures[i], images));
+  }
+  co_return ret;
+}
+
+}  // namespace
+
+void add_stats(Handlers& handlers) {
+  handlers.add<Procedure::connect_get_all_domain_stats>(get_all);
+}
+
+}  // namespace api
