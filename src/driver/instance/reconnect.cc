@@ -32,7 +32,8 @@ struct Saved {
         cgroup(json.at("cgroup")),
         tainted(json.at("tainted")),
         live(domain::parse_live(json.at("description").get<std::string>())) {
-    for (const auto& owner : json.at("owners").get<std::vector<emulator::Json>>()) owners.push_back({owner.at(0), owner.at(1), owner.at(2)});
+    for (const auto& owner : json.at("owners").get<std::vector<emulator::Json>>())
+      owners.push_back({owner.at(0), owner.at(1), owner.at(2)});
   }
   int id;
   Status status;
