@@ -72,7 +72,8 @@ def libvirtd(base, cache):
     cache.mkdir(parents=True, exist_ok=True)
     pathlib.Path("/var/cache/libvirt").mkdir(parents=True, exist_ok=True)
     subprocess.run(["mount", "--bind", cache, "/var/cache/libvirt"], check=True)
-    return Daemon("qemu", ["/usr/sbin/libvirtd"], "/run/libvirt/libvirt-sock", "qemu:///system", base / "libvirtd.log")
+    command = ["/usr/sbin/libvirtd", "--pid-file", str(base / "libvirtd.pid")]
+    return Daemon("qemu", command, "/run/libvirt/libvirt-sock", "qemu:///system", base / "libvirtd.log")
 
 
 def virtstratovirtd(base, program):
