@@ -14,7 +14,7 @@ _numbers = itertools.count(1)
 class Console:
     def __init__(self, uri, name, *options, shell=None):
         self.child = pexpect.spawn(
-            "virsh", ["-c", uri, *(shell or ["console", name, *options])], encoding="utf-8", codec_errors="replace", timeout=20,
+            "virsh", ["-c", uri, *(["console", name, *options] if shell is None else shell)], encoding="utf-8", codec_errors="replace", timeout=20,
             env={**__import__("os").environ, "LC_ALL": "C", "TERM": "dumb"}, echo=False,
         )
         self.child.delaybeforesend = None
@@ -37,8 +37,8 @@ class Console:
         mark = f"end-{next(_numbers)}"
         self.child.send(f"{line}; echo {mark}-$?-\r")
         self.child.expect(rf"{mark}-(\d+)-", timeout=seconds)
-        # The terminal's echo of the line typed comes before what it printed.
-        return self.child.before.split(f"{mark}-$?-", 1)[-1].replace("\r", "").strip()
+        # The terminal's echo of the line typed comes before what it printed, twice when it was typed before the prompt.
+        return self.child.before.rsplit(f"{mark}-$?-", 1)[-1].replace("\r", "").strip()
 
     def type(self, text):
         self.child.send(text)

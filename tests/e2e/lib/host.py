@@ -78,19 +78,20 @@ def copy_sparse(source, target):
 
 
 class ReservedHugepages:
-    """2 MiB pages reserved while the `with` lasts. They are the machine's, not the namespace's, so the old count comes back."""
+    """2 MiB pages reserved while the `with` lasts. They are the machine's, not the namespace's, so they are given back."""
 
     def __init__(self, mebibytes):
         self.pages = mebibytes // 2
 
     def __enter__(self):
-        self.before = int(HUGEPAGES.read_text())
-        HUGEPAGES.write_text(str(self.before + self.pages))
-        got = int(HUGEPAGES.read_text()) - self.before
+        before = int(HUGEPAGES.read_text())
+        HUGEPAGES.write_text(str(before + self.pages))
+        got = int(HUGEPAGES.read_text()) - before
         if got < self.pages:
+            self.pages = got
             self.__exit__()
-            raise AssertionError(f"the kernel reserved {got} of {self.pages} hugepages of 2 MiB")
+            raise AssertionError(f"the kernel reserved {got} more hugepages of 2 MiB, too few")
         return self
 
     def __exit__(self, *_):
-        HUGEPAGES.write_text(str(self.before))
+        HUGEPAGES.write_text(str(max(0, int(HUGEPAGES.read_text()) - self.pages)))
