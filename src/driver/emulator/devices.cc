@@ -121,7 +121,10 @@ Options controller(const Context& context, const domain::Controller& controller)
   if (controller.type == domain::Controller::Type::virtio_serial) {
     Properties properties = {{"id", controller.info.alias}};
     if (controller.ports) properties.push_back({"max_ports", std::uint64_t{*controller.ports}});
-    if (controller.vectors) properties.push_back({"vectors", std::uint64_t{*controller.vectors}});
+    if (controller.vectors) {
+      if (!context.qemu()) unsupported(context, "vectors of the virtio-serial controller is not supported");
+      properties.push_back({"vectors", std::uint64_t{*controller.vectors}});
+    }
     add(properties, pci_address(context, controller.info));
     return {{"-device", "virtio-serial-pci", properties}};
   }

@@ -40,7 +40,8 @@ std::optional<Option> memory_backend(const Context& context, const std::string& 
   }
   if (memory.shared || memory.access_private) option.properties.push_back({"share", memory.shared});
   if (memory.hugepages || memory.immediate) option.properties.push_back({"prealloc", true});
-  if (memory.discard && option.head != "memory-backend-ram") option.properties.push_back({"discard-data", true});
+  // What is no file is never written back, so there is nothing to discard.
+  if (memory.discard && file) option.properties.push_back({"discard-data", true});
   option.properties.push_back({"size", bytes});
   return option;
 }
