@@ -1,5 +1,5 @@
 # A thin front over the CMake presets (CMakePresets.json). `make help` lists what it does; CONTRIBUTING.md says when to use what.
-# ARGS goes to the test runner: make test-unit ARGS="-R Xdr", make test-e2e ARGS="-k console -x".
+# ARGS goes to the test runner: make test-unit ARGS="-R rpc", make test-e2e ARGS="-k console -x".
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .NOTPARALLEL:
@@ -13,6 +13,9 @@ SECONDS_EACH ?= 60
 JOBS := $(shell nproc)
 PYTEST := /usr/bin/python3 -m pytest -p no:cacheprovider --color=auto
 SUITES := unit smoke
+# The programs of build $(1), each with its own results in a folder of suite $(2).
+unit_tests = rm -rf build/results/$(2) && mkdir -p build/results/$(2) && GTEST_OUTPUT=xml:$(CURDIR)/build/results/$(2)/ \
+  ctest --preset $(1) -L unit -j$(JOBS) --output-junit $(CURDIR)/build/results/$(2).xml $(ARGS)
 sources = $$(find src tests bench -name '*.h' -o -name '*.cc')
 
 build/%/build.ninja:
@@ -49,8 +52,7 @@ count: # What the last `make test` counted
 .PHONY: test-unit
 test-unit: build/release/build.ninja ## Unit tests of the optimised build
 	@cmake --build --preset release
-	@mkdir -p build/results
-	@ctest --preset release -L unit -j$(JOBS) --output-junit $(CURDIR)/build/results/unit.xml $(ARGS)
+	@$(call unit_tests,release,unit)
 
 .PHONY: test-integration
 test-integration: build/release/build.ninja ## What the pieces make is tried on the real programs they make it for
@@ -64,8 +66,7 @@ test-asan: ## Unit tests under the address and undefined behaviour sanitizers
 test-tsan: ## Unit tests under the thread sanitizer
 test-asan test-tsan: test-%: build/%/build.ninja
 	@cmake --build --preset $*
-	@mkdir -p build/results
-	@ctest --preset $* -L unit -j$(JOBS) --output-junit $(CURDIR)/build/results/$*.xml $(ARGS)
+	@$(call unit_tests,$*,$*)
 
 .PHONY: test-smoke
 test-smoke: all ## One walk through the front door: virsh, the daemon, a real guest
