@@ -1,0 +1,91 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+
+#include "base/unique_fd.h"
+#include "vmm/loop/loop.h"
+
+namespace chardev {
+
+struct Config {
+  enum class Kind { stdio, pty, file, unix_socket, tcp_socket };
+  std::string id;
+  Kind kind = Kind::pty;
+  std::string path;        ///< of the file or the UNIX socket
+  std::string host, port;  ///< of the TCP socket
+  int fd = -1;             ///< an open listening socket in place of a path, or -1; owned from now on
+  bool server = false;     ///< listens, for one peer at a time
+  bool wait = false;       ///< the server is made when its first peer is there
+  std::string log_file;    ///< gets a copy of all output
+  bool log_append = false;
+};
+
+/// A stream of bytes to somewhere outside: a terminal, a socket, a file. While nobody is at the other end the last of
+/// the output is kept for who comes next. Used with its loop's lock held.
+class Chardev {
+ public:
+  static constexpr std::size_t kept = 65536;  ///< bytes of output, for a peer that is away
+
+  /// The device at this end.
+  struct Device {
+    std::function<std::size_t()> room;                        ///< how many bytes it takes now
+    std::function<void(std::span<const std::uint8_t>)> take;  ///< at most that many
+    std::function<void()> writable = {};                      ///< after a write() that was cut short
+    std::function<void(bool)> connected = {};                 ///< a peer came, or went
+  };
+
+  /// Throws std::system_error; std::invalid_argument for an address that is none.
+  Chardev(Config config, loop::Loop& loop);
+  Chardev(const Chardev&) = delete;
+  Chardev& operator=(const Chardev&) = delete;
+  ~Chardev();
+
+  const std::string& id() const { return config_.id; }
+  /// How QMP's query-chardev names the other end: "pty:/dev/pts/3".
+  std::string filename() const;
+  bool connected() const { return connected_; }
+
+  /// One device at a time; an empty one leaves.
+  void attach(Device device);
+  /// How many bytes were taken; fewer than given: the rest after `writable`.
+  std::size_t write(std::span<const std::uint8_t> bytes);
+  /// The device takes input again.
+  void room_again();
+  /// Descriptors that came with the last input over a UNIX socket.
+  std::vector<base::UniqueFd> take_descriptors() { return std::move(descriptors_); }
+  /// Ends the connection with the peer; the next may come.
+  void hang_up();
+
+ private:
+  void open();
+  void open_pty();
+  void open_file();
+  void open_stdio();
+  void listen();
+  void connect_out();
+  void wait_for_peer();
+  void accept_peer();
+  void peer_came(base::UniqueFd fd);
+  void ready(std::uint32_t events);
+  void read_input();
+  void want();
+  bool flush();
+  std::size_t write_now(std::span<const std::uint8_t> bytes);
+  void keep(std::span<const std::uint8_t> bytes);
+  bool pty_is_open() const;
+  int output() const { return output_ ? output_.get() : fd_.get(); }
+
+  Config config_;
+  loop::Loop& loop_;
+  Device device_;
+  base::UniqueFd listener_, fd_, output_, log_, opened_;  ///< opened_: tells of who opens the terminal
+  loop::Watch listener_watch_, watch_, opened_watch_;
+  std::string pty_path_, backlog_;
+  std::vector<base::UniqueFd> descriptors_;
+  bool connected_ = false, stuck_ = false;
+};
+
+}  // namespace chardev

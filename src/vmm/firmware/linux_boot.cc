@@ -1,0 +1,263 @@
+#include "vmm/firmware/linux_boot.h"
+
+#include <asm/bootparam.h>
+#include <elf.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <optional>
+#include <stdexcept>
+
+#include "base/file.h"
+
+namespace firmware {
+namespace {
+
+using memory::GuestMemory;
+
+[[noreturn]] void fail(const std::string& why) {
+  throw std::runtime_error(why);
+}
+
+/// A file that is read straight into guest memory.
+class Image {
+ public:
+  explicit Image(const std::string& path) : path_(path), fd_(base::open_file(path, O_RDONLY)) {
+    struct stat status{};
+    if (::fstat(fd_.get(), &status) < 0) base::throw_errno(errno, "cannot look at '" + path + "'");
+    size_ = static_cast<std::uint64_t>(status.st_size);
+  }
+  const std::string& path() const { return path_; }
+  std::uint64_t size() const { return size_; }
+
+  void read(std::uint64_t offset, std::span<std::uint8_t> to) const {
+    while (!to.empty()) {
+      const ssize_t got = ::pread(fd_.get(), to.data(), to.size(), static_cast<off_t>(offset));
+      if (got < 0 && errno == EINTR) continue;
+      if (got < 0) base::throw_errno(errno, "cannot read '" + path_ + "'");
+      if (got == 0) fail("'" + path_ + "' ends where more of it was announced");
+      offset += static_cast<std::uint64_t>(got);
+      to = to.subspan(static_cast<std::size_t>(got));
+    }
+  }
+  template <class T>
+  T read_as(std::uint64_t offset) const {
+    T value;
+    read(offset, {reinterpret_cast<std::uint8_t*>(&value), sizeof value});
+    return value;
+  }
+  void load(std::uint64_t offset, std::uint64_t size, std::uint64_t address, const GuestMemory& memory) const {
+    const auto to = memory.slice(address, size);
+    if (!to || address < layout::high_memory) {
+      fail("'" + path_ + "' wants " + std::to_string(size) +
+           " bytes at a place where the guest has no memory for them");
+    }
+    read(offset, *to);
+  }
+
+ private:
+  std::string path_;
+  base::UniqueFd fd_;
+  std::uint64_t size_ = 0;
+};
+
+void put(const GuestMemory& memory, std::uint64_t address, std::span<const std::uint8_t> bytes) {
+  if (!memory.write(address, bytes)) fail("the guest has too little memory to boot a kernel");
+}
+template <class T>
+void put_value(const GuestMemory& memory, std::uint64_t address, const T& value) {
+  put(memory, address, {reinterpret_cast<const std::uint8_t*>(&value), sizeof value});
+}
+
+void put_command_line(const GuestMemory& memory, const std::string& line, std::uint64_t most) {
+  if (line.size() + 1 > std::min(most, layout::command_line_size)) {
+    fail("the kernel's command line of " + std::to_string(line.size()) + " bytes is longer than the kernel takes (" +
+         std::to_string(std::min(most, layout::command_line_size) - 1) + ")");
+  }
+  put(memory, layout::command_line, {reinterpret_cast<const std::uint8_t*>(line.c_str()), line.size() + 1});
+}
+
+struct Loaded {
+  std::uint64_t address = 0, size = 0;
+};
+
+/// As high as the kernel can reach it, out of its own way.
+Loaded load_initrd(const std::string& path, const GuestMemory& memory, std::uint64_t highest,
+                   std::uint64_t kernel_end) {
+  if (path.empty()) return {};
+  const Image image(path);
+  constexpr std::uint64_t page = 4096;
+  const auto& low = memory.regions().front();
+  const std::uint64_t end = std::min(highest + 1, low.address + low.bytes.size());
+  const std::uint64_t address = image.size() < end ? (end - image.size()) / page * page : 0;
+  if (address < kernel_end) fail("the guest has too little memory for '" + path + "' beside the kernel");
+  image.load(0, image.size(), address, memory);
+  return {address, image.size()};
+}
+
+/// The first 4 GiB mapped as they are, by pages of 2 MiB.
+void put_page_tables(const GuestMemory& memory) {
+  constexpr std::uint64_t present_writable = 3, large = 0x80, size = 4096, entries = 512, directories = 4;
+  std::vector<std::uint64_t> tables((2 + directories) * entries);
+  tables[0] = (layout::page_tables + size) | present_writable;
+  for (std::uint64_t i = 0; i < directories; ++i) {
+    tables[entries + i] = (layout::page_tables + (2 + i) * size) | present_writable;
+  }
+  for (std::uint64_t i = 0; i < directories * entries; ++i)
+    tables[2 * entries + i] = i << 21 | present_writable | large;
+  put(memory, layout::page_tables, {reinterpret_cast<const std::uint8_t*>(tables.data()), tables.size() * 8});
+}
+
+// --- bzImage
+
+constexpr std::uint64_t setup_header_at = 0x1f1;
+constexpr std::uint32_t header_magic = 0x53726448;  // "HdrS"
+
+LinuxEntry load_bzimage(const Image& image, const setup_header& header, const LinuxConfig& config,
+                        const GuestMemory& memory) {
+  constexpr std::uint16_t oldest = 0x20c;  // the first with a 64-bit entry
+  if (header.version < oldest || !(header.xloadflags & XLF_KERNEL_64)) {
+    fail("'" + image.path() + "' is a kernel without a 64-bit entry");
+  }
+  if (!(header.loadflags & LOADED_HIGH)) fail("'" + image.path() + "' is no bzImage");
+  const std::uint64_t setup = (header.setup_sects ? header.setup_sects : 4U) * std::uint64_t{512} + 512;
+  if (image.size() <= setup) fail("'" + image.path() + "' ends before its kernel");
+  const std::uint64_t size = image.size() - setup;
+  std::uint64_t address = header.pref_address;
+  const std::uint64_t align = header.kernel_alignment ? header.kernel_alignment : 1;
+  if (header.relocatable_kernel && !memory.slice(address, std::max<std::uint64_t>(size, header.init_size))) {
+    address = (layout::high_memory + align - 1) / align * align;
+  }
+  const std::uint64_t end = address + std::max<std::uint64_t>(size, header.init_size);
+  if (!memory.slice(address, end - address)) {
+    fail("the guest has too little memory for '" + image.path() + "', which needs " +
+         std::to_string((end + 0xfffff) >> 20) + " MiB");
+  }
+  image.load(setup, size, address, memory);
+
+  boot_params params{};
+  params.hdr = header;
+  params.hdr.type_of_loader = 0xff;  // none that has a number
+  params.hdr.loadflags = static_cast<std::uint8_t>(params.hdr.loadflags & ~(CAN_USE_HEAP));
+  params.hdr.cmd_line_ptr = layout::command_line;
+  const Loaded initrd = load_initrd(config.initrd, memory, header.initrd_addr_max, end);
+  params.hdr.ramdisk_image = static_cast<std::uint32_t>(initrd.address);
+  params.hdr.ramdisk_size = static_cast<std::uint32_t>(initrd.size);
+  params.acpi_rsdp_addr = config.acpi_rsdp;
+  if (config.map.size() > std::size(params.e820_table)) fail("too many ranges of memory");
+  params.e820_entries = static_cast<std::uint8_t>(config.map.size());
+  for (std::size_t i = 0; i < config.map.size(); ++i) {
+    params.e820_table[i] = {config.map[i].address, config.map[i].size, static_cast<std::uint32_t>(config.map[i].kind)};
+  }
+  put_command_line(memory, config.command_line, std::uint64_t{header.cmdline_size} + 1);
+  put_value(memory, layout::zero_page, params);
+  put_page_tables(memory);
+  constexpr std::uint64_t entry_64 = 0x200;
+  return {LinuxEntry::Kind::linux_64, address + entry_64, layout::zero_page, layout::page_tables, layout::gdt};
+}
+
+// --- an ELF kernel
+
+/// hvm_start_info and its tables (Xen public/arch-x86/hvm/start_info.h).
+struct StartInfo {
+  std::uint32_t magic = 0x336ec578, version = 1, flags = 0, modules = 0;
+  std::uint64_t module_list = 0, command_line = 0, rsdp = 0, memory_map = 0;
+  std::uint32_t memory_map_entries = 0, reserved = 0;
+};
+static_assert(sizeof(StartInfo) == 56);
+struct Module {
+  std::uint64_t address, size, command_line, reserved;
+};
+struct MapEntry {
+  std::uint64_t address, size;
+  std::uint32_t kind, reserved;
+};
+
+constexpr std::uint32_t xen_phys32_entry = 18;
+
+/// The entry that the kernel's note names.
+std::optional<std::uint64_t> find_pvh_entry(const Image& image, const Elf64_Phdr& segment) {
+  constexpr std::uint64_t most = 65536;
+  if (segment.p_filesz > most) return {};
+  std::vector<std::uint8_t> notes(segment.p_filesz);
+  image.read(segment.p_offset, notes);
+  const auto padded = [](std::size_t size) { return (size + 3) / 4 * 4; };
+  for (std::size_t at = 0; at + sizeof(Elf64_Nhdr) <= notes.size();) {
+    Elf64_Nhdr note;
+    std::memcpy(&note, &notes[at], sizeof note);
+    const std::size_t name = at + sizeof note, value = name + padded(note.n_namesz);
+    if (note.n_namesz > notes.size() || note.n_descsz > notes.size() || value + note.n_descsz > notes.size()) return {};
+    if (note.n_type == xen_phys32_entry && note.n_namesz == 4 && std::memcmp(&notes[name], "Xen", 4) == 0) {
+      std::uint64_t entry = 0;
+      std::memcpy(&entry, &notes[value], std::min<std::size_t>(note.n_descsz, sizeof entry));
+      return entry;
+    }
+    at = value + padded(note.n_descsz);
+  }
+  return {};
+}
+
+LinuxEntry load_elf(const Image& image, const LinuxConfig& config, const GuestMemory& memory) {
+  const auto header = image.read_as<Elf64_Ehdr>(0);
+  if (header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_machine != EM_X86_64 ||
+      header.e_phentsize != sizeof(Elf64_Phdr)) {
+    fail("'" + image.path() + "' is an ELF file of another machine");
+  }
+  std::optional<std::uint64_t> entry;
+  std::uint64_t end = layout::high_memory;
+  for (unsigned i = 0; i < header.e_phnum; ++i) {
+    const auto segment = image.read_as<Elf64_Phdr>(header.e_phoff + i * sizeof(Elf64_Phdr));
+    if (segment.p_type == PT_NOTE && !entry) entry = find_pvh_entry(image, segment);
+    if (segment.p_type != PT_LOAD || segment.p_memsz == 0) continue;
+    if (segment.p_filesz > segment.p_memsz) fail("'" + image.path() + "' has a segment that is longer than itself");
+    image.load(segment.p_offset, segment.p_filesz, segment.p_paddr, memory);
+    const auto rest = memory.slice(segment.p_paddr + segment.p_filesz, segment.p_memsz - segment.p_filesz);
+    if (!rest) fail("the guest has too little memory for '" + image.path() + "'");
+    if (!config.memory_is_zero) std::ranges::fill(*rest, std::uint8_t{0});
+    end = std::max(end, segment.p_paddr + segment.p_memsz);
+  }
+  if (!entry) fail("'" + image.path() + "' has no PVH entry: the kernel was built without CONFIG_PVH");
+
+  const Loaded initrd = load_initrd(config.initrd, memory, 0xffff'ffff, end);
+  StartInfo info;
+  std::uint64_t at = layout::start_info + sizeof info;
+  info.command_line = layout::command_line;
+  info.rsdp = config.acpi_rsdp;
+  if (initrd.size > 0) {
+    info.modules = 1;
+    info.module_list = at;
+    put_value(memory, at, Module{initrd.address, initrd.size, 0, 0});
+    at += sizeof(Module);
+  }
+  info.memory_map = at;
+  info.memory_map_entries = static_cast<std::uint32_t>(config.map.size());
+  for (const MemoryRange& range : config.map) {
+    put_value(memory, at, MapEntry{range.address, range.size, static_cast<std::uint32_t>(range.kind), 0});
+    at += sizeof(MapEntry);
+  }
+  put_command_line(memory, config.command_line, layout::command_line_size);
+  put_value(memory, layout::start_info, info);
+  return {LinuxEntry::Kind::pvh, *entry, layout::start_info, 0, layout::gdt};
+}
+
+}  // namespace
+
+LinuxEntry load_linux(const LinuxConfig& config, const GuestMemory& memory) {
+  const Image image(config.kernel);
+  if (image.size() >= sizeof(Elf64_Ehdr) &&
+      image.read_as<std::array<char, SELFMAG>>(0) == std::array{'\x7f', 'E', 'L', 'F'}) {
+    return load_elf(image, config, memory);
+  }
+  if (image.size() > setup_header_at + sizeof(setup_header)) {
+    const auto header = image.read_as<setup_header>(setup_header_at);
+    if (header.header == header_magic) return load_bzimage(image, header, config, memory);
+  }
+  fail("'" + config.kernel + "' is neither a bzImage nor an ELF kernel");
+}
+
+}  // namespace firmware
