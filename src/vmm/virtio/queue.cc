@@ -20,8 +20,9 @@ enum DescriptorFlag : std::uint16_t { has_next = 1, is_writable = 2, is_indirect
 constexpr std::uint16_t no_interrupt = 1;  // VIRTQ_AVAIL_F_NO_INTERRUPT
 constexpr std::uint16_t no_notify = 1;     // VIRTQ_USED_F_NO_NOTIFY
 constexpr std::size_t descriptor_size = 16, ring = 4, used_entry = 8;
-/// What a request may have of buffers at most, direct and indirect: as many as a queue can have descriptors.
-constexpr std::size_t most_buffers = 32768;
+/// What an indirect table may have at most: as many descriptors as the queue (§2.7.5.3.1), and for drivers that know
+/// of a short queue only what the device told them of its segments, so many.
+constexpr std::size_t most_in_table = 1024;
 
 /// §2.7.7.2: whether an index that was asked to be told of has been passed.
 bool passed(std::uint16_t event, std::uint16_t now, std::uint16_t before) {
@@ -85,8 +86,14 @@ void Queue::store(std::span<std::uint8_t> area, std::size_t offset, std::uint16_
 }
 
 std::expected<std::optional<Chain>, Broken> Queue::take() {
-  const std::uint16_t available = load(available_, 2);
-  if (available == next_available_) return std::nullopt;
+  std::uint16_t available = load(available_, 2);
+  if (available == next_available_) {
+    if (!config_.event_index) return std::nullopt;
+    // What is asked to be told of must be seen before the last look (§2.7.10.1), or both sides wait.
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    available = load(available_, 2);
+    if (available == next_available_) return std::nullopt;
+  }
   if (static_cast<std::uint16_t>(available - next_available_) > config_.size) {
     return std::unexpected(Broken{"more requests than the queue is long"});
   }
@@ -118,7 +125,8 @@ std::expected<Chain, Broken> Queue::read_chain(std::uint16_t head) const {
       if (!config_.indirect) return std::unexpected(Broken{"an indirect descriptor that was not negotiated"});
       if (indirect) return std::unexpected(Broken{"an indirect descriptor in an indirect table"});
       if (one.flags & (has_next)) return std::unexpected(Broken{"an indirect descriptor with a next one"});
-      if (one.length == 0 || one.length % descriptor_size || one.length / descriptor_size > most_buffers) {
+      if (one.length == 0 || one.length % descriptor_size ||
+          one.length / descriptor_size > std::max<std::size_t>(config_.size, most_in_table)) {
         return std::unexpected(Broken{"an indirect table of a length that is none"});
       }
       const auto found = memory_->slice(one.address, one.length);
