@@ -90,6 +90,14 @@ DefinitionBlock ("", "DSDT", 2, "STRATO", "VIRTQ35 ", 1)
             }
         }
 
+        // Where the kernel tells that it has panicked (platform/panic.h).
+        Device (PEVT)
+        {
+            Name (_HID, "QEMU0001")
+            Name (_CRS, ResourceTemplate () { IO (Decode16, 0x505, 0x505, 1, 1) })
+            Name (_STA, 0x0b)
+        }
+
         // Configuration space by memory, and ports that belong to no device: not to be given to one.
         Device (RES0)
         {

@@ -73,6 +73,7 @@ Bytes fadt(const Config& config, std::uint64_t facs, std::uint64_t dsdt) {
     wbinvd = 1 << 0,
     c1 = 1 << 2,
     no_sleep_button = 1 << 5,
+    no_rtc_event = 1 << 6,
     timer_32_bits = 1 << 8,
     reset_register = 1 << 10
   };
@@ -90,7 +91,7 @@ Bytes fadt(const Config& config, std::uint64_t facs, std::uint64_t dsdt) {
   table.zeros(2 + 2 + 1 + 1 + 1 + 1);                         // flush, duty, alarms
   table.put<std::uint8_t>(0x32);                              // the century's place in the CMOS
   table.put<std::uint16_t>(legacy_devices | no_vga).put<std::uint8_t>(0);
-  table.put<std::uint32_t>(wbinvd | c1 | no_sleep_button | timer_32_bits | reset_register);
+  table.put<std::uint32_t>(wbinvd | c1 | no_sleep_button | no_rtc_event | timer_32_bits | reset_register);
   table.ports(8, config.reset_port).put<std::uint8_t>(config.reset_value);
   table.put<std::uint16_t>(0).put<std::uint8_t>(4);  // minor version
   table.put<std::uint64_t>(0).put<std::uint64_t>(dsdt);

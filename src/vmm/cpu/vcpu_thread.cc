@@ -39,10 +39,10 @@ Threads::~Threads() {
   for (std::thread& thread : threads_) thread.join();
 }
 
-void Threads::start() {
+void Threads::start(const std::function<void()>& begun) {
   ids_.resize(vcpus_.size());
   running_ = static_cast<unsigned>(vcpus_.size());
-  for (std::size_t index = 0; index < vcpus_.size(); ++index) threads_.emplace_back([this, index] { serve(index); });
+  for (std::size_t index = 0; index < vcpus_.size(); ++index) threads_.emplace_back([this, index, begun] { serve(index, begun); });
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [this] { return started_ == vcpus_.size() && running_ == 0; });
 }
@@ -76,15 +76,15 @@ void Threads::resume() {
   changed_.notify_all();
 }
 
-void Threads::serve(std::size_t index) {
+void Threads::serve(std::size_t index, const std::function<void()>& begun) {
   const std::string name = "CPU " + std::to_string(index) + "/KVM";
   ::pthread_setname_np(::pthread_self(), name.c_str());
-  if (machine_.thread_started) machine_.thread_started();
   {
     const std::lock_guard lock(mutex_);
     ids_[index] = static_cast<pid_t>(::syscall(SYS_gettid));
     ++started_;
   }
+  if (begun) begun();
   kvm::Vcpu& vcpu = *vcpus_[index];
   for (;;) {
     {

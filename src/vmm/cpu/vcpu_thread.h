@@ -20,7 +20,6 @@ struct Machine {
   std::function<void(const kvm::MemoryAccess&)> memory;
   std::function<void()> triple_fault;
   std::function<void(unsigned vcpu, const std::string& why)> failed;
-  std::function<void()> thread_started;  ///< on each thread before it runs the guest: its sandbox
 };
 
 /// All vCPUs, a thread each. Paused when made. Used from the main loop's thread.
@@ -35,8 +34,8 @@ class Threads {
 
   std::vector<std::unique_ptr<kvm::Vcpu>>& vcpus() { return vcpus_; }
 
-  /// Starts the threads, still paused.
-  void start();
+  /// Starts the threads, still paused; each runs `begun` first.
+  void start(const std::function<void()>& begun);
   /// Returns when no vCPU runs the guest; each has completed the access it was at. The lock that Machine's functions
   /// take must not be held.
   void pause();
@@ -47,7 +46,7 @@ class Threads {
   const std::vector<pid_t>& thread_ids() const { return ids_; }
 
  private:
-  void serve(std::size_t index);
+  void serve(std::size_t index, const std::function<void()>& begun);
   void kick();
 
   Machine machine_;

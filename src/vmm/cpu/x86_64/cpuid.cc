@@ -1,10 +1,9 @@
 #include "vmm/cpu/x86_64/cpuid.h"
 
-#include <sys/ioctl.h>
-
 #include <algorithm>
 #include <bit>
-#include <cstring>
+
+#include "vmm/hypervisor/kvm/lists.h"
 
 namespace cpu {
 namespace {
@@ -12,15 +11,6 @@ namespace {
 /// The bits that number `count` things.
 unsigned bits_for(unsigned count) {
   return static_cast<unsigned>(std::bit_width(count - 1));
-}
-
-std::vector<std::uint8_t> cpuid_buffer(const std::vector<kvm_cpuid_entry2>& entries) {
-  std::vector<std::uint8_t> buffer(sizeof(kvm_cpuid2) + entries.size() * sizeof(kvm_cpuid_entry2));
-  kvm_cpuid2 header{};
-  header.nent = static_cast<std::uint32_t>(entries.size());
-  std::memcpy(buffer.data(), &header, sizeof header);
-  if (!entries.empty()) std::memcpy(buffer.data() + sizeof header, entries.data(), entries.size() * sizeof entries[0]);
-  return buffer;
 }
 
 void set_bits(std::uint32_t& word, unsigned low, unsigned count, std::uint32_t value) {
@@ -51,12 +41,9 @@ std::uint32_t Topology::apic_id(unsigned index) const {
 
 Cpuid::Cpuid(const kvm::Vm& vm, const Topology& topology) : topology_(topology) {
   constexpr std::size_t most = 256;  // KVM_MAX_CPUID_ENTRIES
-  std::vector<std::uint8_t> buffer = cpuid_buffer(std::vector<kvm_cpuid_entry2>(most));
-  kvm::control(vm.kvm_fd(), KVM_GET_SUPPORTED_CPUID, buffer.data(), "KVM_GET_SUPPORTED_CPUID");
-  kvm_cpuid2 header;
-  std::memcpy(&header, buffer.data(), sizeof header);
-  supported_.resize(std::min<std::size_t>(header.nent, most));
-  std::memcpy(supported_.data(), buffer.data() + sizeof header, supported_.size() * sizeof supported_[0]);
+  std::vector<std::uint8_t> buffer = kvm::to_bytes(std::vector<kvm_cpuid_entry2>(most));
+  kvm::control(vm.kvm_fd(), kvm::get_supported_cpuid, buffer.data(), "KVM_GET_SUPPORTED_CPUID");
+  supported_ = kvm::from_bytes<kvm_cpuid_entry2>(buffer);
   // Levels of topology are made anew for each vCPU.
   std::erase_if(supported_, [](const kvm_cpuid_entry2& one) { return one.function == 0xb || one.function == 0x1f; });
 }
@@ -134,8 +121,8 @@ std::vector<kvm_cpuid_entry2> Cpuid::for_vcpu(unsigned index) const {
 }
 
 void Cpuid::apply(const kvm::Vcpu& vcpu) const {
-  std::vector<std::uint8_t> buffer = cpuid_buffer(for_vcpu(vcpu.index()));
-  kvm::control(vcpu.fd(), KVM_SET_CPUID2, buffer.data(), "KVM_SET_CPUID2");
+  std::vector<std::uint8_t> buffer = kvm::to_bytes(for_vcpu(vcpu.index()));
+  kvm::control(vcpu.fd(), kvm::set_cpuid2, buffer.data(), "KVM_SET_CPUID2");
 }
 
 }  // namespace cpu

@@ -2,9 +2,10 @@
 
 #include <sys/ioctl.h>
 
-#include <array>
 #include <cstring>
 #include <span>
+
+#include "vmm/hypervisor/kvm/lists.h"
 
 namespace cpu {
 namespace {
@@ -82,17 +83,13 @@ constexpr Msr boot_msrs[] = {
 };
 
 /// One by one: a processor that lacks one is no fault.
-void set_msrs(const kvm::Vcpu& vcpu, std::span<const Msr> msrs) {
+void set_all(const kvm::Vcpu& vcpu, std::span<const Msr> msrs) {
   for (const Msr& one : msrs) {
-    alignas(kvm_msrs) std::array<std::uint8_t, sizeof(kvm_msrs) + sizeof(kvm_msr_entry)> request{};
-    kvm_msrs header{};
-    header.nmsrs = 1;
     kvm_msr_entry entry{};
     entry.index = one.index;
     entry.data = one.value;
-    std::memcpy(request.data(), &header, sizeof header);
-    std::memcpy(request.data() + sizeof header, &entry, sizeof entry);
-    ::ioctl(vcpu.fd(), KVM_SET_MSRS, request.data());
+    std::vector<std::uint8_t> request = kvm::to_bytes(std::vector{entry});
+    ::ioctl(vcpu.fd(), kvm::set_msrs, request.data());
   }
 }
 
@@ -146,8 +143,8 @@ void PowerOnState::restore(const kvm::Vcpu& vcpu, const Entry* entry) const {
   control(vcpu.fd(), KVM_SET_LAPIC, &lapic, "KVM_SET_LAPIC");
   control(vcpu.fd(), KVM_SET_VCPU_EVENTS, &events, "KVM_SET_VCPU_EVENTS");
   control(vcpu.fd(), KVM_SET_MP_STATE, &mp, "KVM_SET_MP_STATE");
-  set_msrs(vcpu, reset_msrs);
-  if (entry && entry->mode != Entry::Mode::reset) set_msrs(vcpu, boot_msrs);
+  set_all(vcpu, reset_msrs);
+  if (entry && entry->mode != Entry::Mode::reset) set_all(vcpu, boot_msrs);
 }
 
 }  // namespace cpu

@@ -6,11 +6,11 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
 #include <stdexcept>
 #include <string>
 
 #include "base/file.h"
+#include "vmm/hypervisor/kvm/lists.h"
 
 namespace kvm {
 
@@ -177,8 +177,18 @@ Vm::Vm() : kvm_(base::open_file("/dev/kvm", O_RDWR)) {
   kvm_pit_config pit{};
   pit.flags = KVM_PIT_SPEAKER_DUMMY;
   control(vm_.get(), KVM_CREATE_PIT2, &pit, "KVM_CREATE_PIT2");
+  for (std::uint32_t i = 0; i < chips_.size(); ++i) {
+    chips_[i].chip_id = i;
+    control(vm_.get(), KVM_GET_IRQCHIP, &chips_[i], "KVM_GET_IRQCHIP");
+  }
+  control(vm_.get(), KVM_GET_PIT2, &pit_, "KVM_GET_PIT2");
   const base::Lock lock(mutex_);
   commit_routes();
+}
+
+void Vm::reset() {
+  for (kvm_irqchip& chip : chips_) control(vm_.get(), KVM_SET_IRQCHIP, &chip, "KVM_SET_IRQCHIP");
+  control(vm_.get(), KVM_SET_PIT2, &pit_, "KVM_SET_PIT2");
 }
 
 std::unique_ptr<hypervisor::MappedMemory> Vm::map(std::uint64_t address, std::span<std::uint8_t> bytes,
@@ -253,12 +263,8 @@ void Vm::commit_routes() {
     entry.u.msi.data = message.data;
     entries.push_back(entry);
   }
-  std::vector<std::uint8_t> table(sizeof(kvm_irq_routing) + entries.size() * sizeof(kvm_irq_routing_entry));
-  kvm_irq_routing header{};
-  header.nr = static_cast<std::uint32_t>(entries.size());
-  std::memcpy(table.data(), &header, sizeof header);
-  std::memcpy(table.data() + sizeof header, entries.data(), entries.size() * sizeof(kvm_irq_routing_entry));
-  control(vm_.get(), KVM_SET_GSI_ROUTING, table.data(), "KVM_SET_GSI_ROUTING");
+  std::vector<std::uint8_t> table = to_bytes(entries);
+  control(vm_.get(), set_gsi_routing, table.data(), "KVM_SET_GSI_ROUTING");
 }
 
 }  // namespace kvm

@@ -35,6 +35,8 @@ class Vm : public hypervisor::Hypervisor {
                                                    std::optional<std::uint64_t> value, int eventfd) override;
   void set_line(unsigned gsi, bool high) override;
   std::unique_ptr<irq::Message> make_message() override;
+  /// Puts the interrupt controllers and the interval timer back to how they were made. While no vCPU runs.
+  void reset();
 
   int fd() const { return vm_.get(); }
   int kvm_fd() const { return kvm_.get(); }
@@ -53,6 +55,8 @@ class Vm : public hypervisor::Hypervisor {
   void commit_routes() REQUIRES(mutex_);
 
   base::UniqueFd kvm_, vm_;
+  std::array<kvm_irqchip, 3> chips_{};  ///< as they were made
+  kvm_pit_state2 pit_{};
   std::size_t run_size_ = 0;
   base::Mutex mutex_;
   std::map<unsigned, Route> routes_ GUARDED_BY(mutex_);

@@ -1,0 +1,302 @@
+#include "vmm/machine/machine.h"
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "vmm/acpi/smbios.h"
+#include "vmm/acpi/tables.h"
+#include "vmm/firmware/linux_boot.h"
+
+namespace machine {
+namespace {
+
+chardev::Config chardev_config(const cmdline::Chardev& from) {
+  using Kind = chardev::Config::Kind;
+  chardev::Config config;
+  config.id = from.id;
+  switch (from.kind) {
+    case cmdline::Chardev::Kind::stdio: config.kind = Kind::stdio; break;
+    case cmdline::Chardev::Kind::pty: config.kind = Kind::pty; break;
+    case cmdline::Chardev::Kind::file: config.kind = Kind::file; break;
+    case cmdline::Chardev::Kind::unix_socket: config.kind = Kind::unix_socket; break;
+    case cmdline::Chardev::Kind::tcp_socket: config.kind = Kind::tcp_socket; break;
+  }
+  config.path = from.path;
+  config.host = from.host;
+  config.port = from.port;
+  config.fd = from.fd;
+  config.server = from.server;
+  config.wait = from.server && from.wait;
+  config.log_file = from.log_file;
+  config.log_append = from.log_append;
+  return config;
+}
+
+memory::Backend ram_backend(const cmdline::Memory& from) {
+  return {.size = from.size, .path = from.path, .share = from.share, .prealloc = from.prealloc, .dump = from.dump};
+}
+
+cpu::Topology topology(const cmdline::Smp& smp) {
+  return {.sockets = smp.sockets, .dies = smp.dies * smp.clusters, .cores = smp.cores, .threads = smp.threads};
+}
+
+/// Lets go of a lock for as long as this lives.
+class Unlock {
+ public:
+  explicit Unlock(base::Mutex& mutex) __attribute__((no_thread_safety_analysis)) : mutex_(mutex) { mutex_.unlock(); }
+  ~Unlock() __attribute__((no_thread_safety_analysis)) { mutex_.lock(); }
+  Unlock(const Unlock&) = delete;
+  Unlock& operator=(const Unlock&) = delete;
+
+ private:
+  base::Mutex& mutex_;
+};
+
+}  // namespace
+
+const char* to_string(RunState state) {
+  switch (state) {
+    case RunState::prelaunch: return "prelaunch";
+    case RunState::running: return "running";
+    case RunState::paused: return "paused";
+    case RunState::shutdown: return "shutdown";
+    case RunState::guest_panicked: return "guest-panicked";
+    case RunState::internal_error: return "internal-error";
+  }
+  return "";
+}
+
+Machine::Machine(const cmdline::Config& config, loop::Clock& clock, loop::Loop& loop,
+                 std::unique_ptr<hypervisor::Hypervisor> hypervisor, std::function<void(const Event&)> notify)
+    : config_(config),
+      clock_(clock),
+      loop_(loop),
+      hypervisor_(std::move(hypervisor)),
+      notify_(std::move(notify)),
+      board_(*hypervisor_, loop, ram_backend(config.memory),
+             {.power_off = [this] { power_off(); },
+              .reset = [this] { reset(true); },
+              .panic = [this](platform::Panic::Event event) { panicked(event); }}) {
+  for (const cmdline::Chardev& one : config_.chardevs) {
+    chardevs_[one.id] = std::make_unique<chardev::Chardev>(chardev_config(one), loop_);
+  }
+  if (config_.serial) board_.add_serial(chardev(*config_.serial));
+  if (const auto* const vm = dynamic_cast<kvm::Vm*>(hypervisor_.get())) make_vcpus(*vm);
+}
+
+Machine::~Machine() {
+  // vCPUs end first: nobody is to touch what goes after them.
+  const Unlock unlocked(loop_.mutex());
+  threads_.reset();
+}
+
+// --- vCPUs
+
+void Machine::make_vcpus(const kvm::Vm& vm) {
+  threads_.emplace(vm, config_.smp.cpus,
+                   cpu::Machine{.port = [this](const kvm::PortAccess& access) { port_access(access); },
+                                .memory = [this](const kvm::MemoryAccess& access) { memory_access(access); },
+                                .triple_fault =
+                                    [this] {
+                                      const base::Lock lock(loop_.mutex());
+                                      reset(true);
+                                    },
+                                .failed =
+                                    [this](unsigned, const std::string&) {
+                                      loop_.post([this] {
+                                        stop_vcpus();
+                                        set_state(RunState::internal_error);
+                                        notify_({Event::Kind::stop, true, {}});
+                                      });
+                                    }});
+  cpuid_.emplace(vm, topology(config_.smp));
+  for (const auto& vcpu : threads_->vcpus()) {
+    cpuid_->apply(*vcpu);
+    power_on_.emplace_back(*vcpu);
+  }
+}
+
+void Machine::start_threads(std::function<void()> sandbox) {
+  if (!threads_) return;
+  const Unlock unlocked(loop_.mutex());
+  threads_->start(std::move(sandbox));
+}
+
+const std::vector<pid_t>& Machine::vcpu_threads() const {
+  static const std::vector<pid_t> none;
+  return threads_ ? threads_->thread_ids() : none;
+}
+
+void Machine::port_access(const kvm::PortAccess& access) {
+  const base::Lock lock(loop_.mutex());
+  for (std::size_t at = 0; at < access.data.size(); at += access.size) {
+    const auto one = access.data.subspan(at, access.size);
+    if (access.write) {
+      board_.ports().write(access.port, one);
+    } else {
+      board_.ports().read(access.port, one);
+    }
+  }
+}
+
+void Machine::memory_access(const kvm::MemoryAccess& access) {
+  const base::Lock lock(loop_.mutex());
+  if (access.write) {
+    board_.memory_bus().write(access.address, access.data);
+  } else {
+    board_.memory_bus().read(access.address, access.data);
+  }
+}
+
+/// A vCPU that is to stop may be waiting for the lock that is held here.
+void Machine::stop_vcpus() {
+  if (!threads_) return;
+  const Unlock unlocked(loop_.mutex());
+  threads_->pause();
+}
+
+// --- what happens to it
+
+void Machine::set_state(RunState state) {
+  state_ = state;
+}
+
+void Machine::resume() {
+  if (state_ == RunState::running) return;
+  if (state_ == RunState::shutdown || state_ == RunState::internal_error || state_ == RunState::guest_panicked) {
+    throw std::runtime_error("Resetting the Virtual Machine is required");
+  }
+  if (!booted_) boot();
+  if (threads_) threads_->resume();
+  set_state(RunState::running);
+  notify_({Event::Kind::resume, false, {}});
+}
+
+void Machine::pause() {
+  if (state_ != RunState::running) return;
+  stop_vcpus();
+  set_state(RunState::paused);
+  notify_({Event::Kind::stop, false, {}});
+}
+
+void Machine::reset(bool by_guest) {
+  if (std::exchange(reset_requested_, true)) return;
+  // A vCPU that asks for it waits for the lock until it is stopped.
+  loop_.post([this, by_guest] {
+    reset_requested_ = false;
+    if (by_guest && config_.exit_on_reset) {
+      notify_({Event::Kind::shutdown, true, "guest-reset"});
+      loop_.stop();
+      return;
+    }
+    const bool go_on = state_ == RunState::running;
+    if (go_on) stop_vcpus();
+    do_reset();
+    notify_({Event::Kind::reset, by_guest, {}});
+    if (go_on && threads_) threads_->resume();
+    if (!go_on && state_ != RunState::prelaunch) set_state(RunState::paused);
+  });
+}
+
+void Machine::do_reset() {
+  board_.reset();
+  if (auto* const vm = dynamic_cast<kvm::Vm*>(hypervisor_.get())) vm->reset();
+  boot();
+}
+
+void Machine::power_off() {
+  loop_.post([this] {
+    if (state_ == RunState::shutdown) return;
+    stop_vcpus();
+    set_state(RunState::shutdown);
+    notify_({Event::Kind::shutdown, true, "guest-shutdown"});
+    if (!config_.stay_when_off) loop_.stop();
+  });
+}
+
+void Machine::panicked(platform::Panic::Event event) {
+  loop_.post([this, event] {
+    notify_({Event::Kind::guest_panicked, true, event == platform::Panic::panicked ? "pause" : "run"});
+    if (event != platform::Panic::panicked || state_ != RunState::running) return;
+    stop_vcpus();
+    set_state(RunState::guest_panicked);
+    notify_({Event::Kind::stop, true, {}});
+  });
+}
+
+void Machine::press_power_button() {
+  board_.press_power_button();
+  notify_({Event::Kind::powerdown, false, {}});
+}
+
+void Machine::quit(const std::string& reason) {
+  if (state_ != RunState::shutdown) notify_({Event::Kind::shutdown, false, reason});
+  loop_.stop();
+}
+
+// --- booting
+
+/// Writes the tables, the kernel and its boot data into memory, and points the first vCPU at it.
+void Machine::boot() {
+  const memory::GuestMemory& memory = board_.memory();
+  const cpu::Topology cpus = topology(config_.smp);
+  acpi::Config tables;
+  for (unsigned index = 0; index < config_.smp.max_cpus; ++index) {
+    tables.processors.push_back({cpus.apic_id(index), index < config_.smp.cpus});
+  }
+  tables.ecam = q35::ecam;
+  tables.power_ports = q35::power_ports;
+  tables.sci = q35::sci_gsi;
+  const std::uint64_t root = acpi::write_tables(tables, memory, q35::tables, q35::tables_size);
+  acpi::write_smbios({}, memory, q35::smbios, q35::smbios_size);
+
+  cpu::Entry entry;
+  if (!config_.kernel.empty()) {
+    firmware::LinuxConfig linux{.kernel = config_.kernel,
+                                .initrd = config_.initrd,
+                                .command_line = config_.append,
+                                .acpi_rsdp = root,
+                                .map = {},
+                                .memory_is_zero = !booted_};
+    using Kind = firmware::MemoryRange::Kind;
+    linux.map = {{0, firmware::layout::ebda, Kind::ram},
+                 {firmware::layout::ebda, firmware::layout::high_memory - firmware::layout::ebda, Kind::reserved}};
+    for (const auto& region : memory.regions()) {
+      const std::uint64_t begin = std::max(region.address, firmware::layout::high_memory);
+      linux.map.push_back({begin, region.address + region.bytes.size() - begin, Kind::ram});
+    }
+    linux.map.push_back({q35::ecam, q35::ecam_size, Kind::reserved});
+    std::ranges::sort(linux.map, {}, &firmware::MemoryRange::address);
+    const firmware::LinuxEntry start = firmware::load_linux(linux, memory);
+    entry = {.mode = start.kind == firmware::LinuxEntry::Kind::pvh ? cpu::Entry::Mode::protected_mode
+                                                                   : cpu::Entry::Mode::long_mode,
+             .instruction = start.instruction,
+             .argument = start.argument,
+             .page_tables = start.page_tables,
+             .gdt = start.gdt};
+    const auto gdt = cpu::gdt_entries(entry.mode);
+    memory.write(start.gdt, {reinterpret_cast<const std::uint8_t*>(gdt.data()), gdt.size() * sizeof gdt[0]});
+  }
+  if (threads_) {
+    for (std::size_t i = 0; i < power_on_.size(); ++i) power_on_[i].restore(*threads_->vcpus()[i], &entry);
+  }
+  booted_ = true;
+}
+
+// --- parts
+
+chardev::Chardev& Machine::chardev(const std::string& id) {
+  const auto found = chardevs_.find(id);
+  if (found == chardevs_.end()) throw std::invalid_argument("there is no chardev '" + id + "'");
+  return *found->second;
+}
+
+loop::Loop& Machine::iothread_or_main(const std::string& id) {
+  if (id.empty()) return loop_;
+  for (const auto& one : iothreads_) {
+    if (one->id() == id) return one->loop();
+  }
+  throw std::invalid_argument("there is no iothread '" + id + "'");
+}
+
+}  // namespace machine

@@ -1,0 +1,103 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "vmm/chardev/chardev.h"
+#include "vmm/cmdline/machine_config.h"
+#include "vmm/cpu/vcpu_thread.h"
+#include "vmm/cpu/x86_64/cpuid.h"
+#include "vmm/cpu/x86_64/state.h"
+#include "vmm/machine/iothread.h"
+#include "vmm/machine/q35.h"
+#include "vmm/pci/root_port.h"
+
+namespace machine {
+
+/// What a machine is doing (QMP's RunState, as far as there is sense in it here).
+enum class RunState { prelaunch, running, paused, shutdown, guest_panicked, internal_error };
+const char* to_string(RunState state);
+
+/// What a machine tells whoever watches it (QMP's events).
+struct Event {
+  enum class Kind { stop, resume, reset, powerdown, shutdown, guest_panicked, device_deleted };
+  Kind kind;
+  bool guest = false;  ///< the guest did it
+  std::string detail;  ///< a reason; the device
+};
+
+/// A whole machine. Everything is called on the main loop's thread with its lock held, unless it says otherwise.
+class Machine {
+ public:
+  /// Makes the machine that the configuration describes, not yet running. Throws std::exception, whose text names what
+  /// cannot be had.
+  Machine(const cmdline::Config& config, loop::Clock& clock, loop::Loop& loop,
+          std::unique_ptr<hypervisor::Hypervisor> hypervisor, std::function<void(const Event&)> notify);
+  Machine(const Machine&) = delete;
+  Machine& operator=(const Machine&) = delete;
+  ~Machine();
+
+  /// Starts the vCPUs' threads, waiting; each calls `sandbox` first.
+  void start_threads(std::function<void()> sandbox);
+
+  RunState state() const { return state_; }
+  bool running() const { return state_ == RunState::running; }
+  /// cont and stop of QMP. Throws std::runtime_error in a state that they do not fit.
+  void resume();
+  void pause();
+  /// Soon.
+  void reset(bool by_guest);
+  void press_power_button();
+  /// Ends the main loop; `reason` is QMP's.
+  void quit(const std::string& reason);
+
+  Q35& board() { return board_; }
+  hypervisor::Hypervisor& hypervisor() { return *hypervisor_; }
+  const std::vector<pid_t>& vcpu_threads() const;
+
+  loop::Loop& iothread_or_main(const std::string& id);
+  chardev::Chardev& chardev(const std::string& id);
+  const std::map<std::string, std::unique_ptr<chardev::Chardev>>& chardevs() const { return chardevs_; }
+  const std::vector<std::unique_ptr<IoThread>>& iothreads() const { return iothreads_; }
+  const cmdline::Config& config() const { return config_; }
+  loop::Loop& loop() { return loop_; }
+
+ private:
+  void make_vcpus(const kvm::Vm& vm);
+  void add_root_port(const cmdline::RootPort& port);
+  void add_device(const cmdline::Device& device);
+  pci::Bus& find_bus(const std::string& name);
+  void boot();
+  void stop_vcpus();
+  void set_state(RunState state);
+  void do_reset();
+  void power_off();
+  void panicked(platform::Panic::Event event);
+  void port_access(const kvm::PortAccess& access);
+  void memory_access(const kvm::MemoryAccess& access);
+
+  cmdline::Config config_;
+  loop::Clock& clock_;
+  loop::Loop& loop_;
+  std::unique_ptr<hypervisor::Hypervisor> hypervisor_;
+  std::function<void(const Event&)> notify_;
+  RunState state_ = RunState::prelaunch;
+  bool reset_requested_ = false, booted_ = false;
+
+  std::vector<std::unique_ptr<IoThread>> iothreads_;
+  std::map<std::string, std::unique_ptr<chardev::Chardev>> chardevs_;
+  Q35 board_;
+  std::map<std::string, std::unique_ptr<pci::RootPort>> root_ports_;
+  std::vector<std::unique_ptr<pci::Function>> functions_;
+
+  std::optional<cpu::Cpuid> cpuid_;
+  std::vector<cpu::PowerOnState> power_on_;
+  std::optional<cpu::Threads> threads_;  ///< ends before what its threads use
+};
+
+}  // namespace machine

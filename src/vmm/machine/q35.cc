@@ -1,0 +1,73 @@
+#include "vmm/machine/q35.h"
+
+#include <algorithm>
+#include <ctime>
+
+namespace machine {
+namespace {
+
+using namespace q35;
+
+constexpr pci::Identity host_bridge{.vendor = 0x8086, .device = 0x29c0, .class_code = 0x060000};
+constexpr pci::Identity isa_bridge{.vendor = 0x8086, .device = 0x2918, .class_code = 0x060100, .revision = 2};
+constexpr unsigned isa_devfn = 0x1f << 3;
+
+std::uint64_t low_part(std::uint64_t size) {
+  return std::min(size, low_ram_end);
+}
+
+std::int64_t host_seconds() {
+  return std::time(nullptr);
+}
+
+}  // namespace
+
+Q35::Q35(hypervisor::Hypervisor& hypervisor, loop::Loop& loop, const memory::Backend& ram, BoardEvents events)
+    : hypervisor_(hypervisor),
+      ram_(ram),
+      lines_(hypervisor),
+      pci_(memory_bus_, ports_, hypervisor,
+           [this](unsigned slot, unsigned pin, bool high) { lines_.set(slot, pin, high); }),
+      root_complex_(pci_),
+      host_bridge_("host-bridge", host_bridge),
+      isa_bridge_("isa-bridge", isa_bridge),
+      power_(
+          loop, [this](bool high) { hypervisor_.set_line(sci_gsi, high); }, std::move(events.power_off)),
+      reset_control_(events.reset),
+      keyboard_(std::move(events.reset)),
+      rtc_(host_seconds, low_part(ram.size), ram.size - low_part(ram.size)),
+      panic_(std::move(events.panic)) {
+  const std::uint64_t low = low_part(ram.size);
+  memory_.add({0, ram_.bytes().first(low), ram_.fd(), 0});
+  if (low < ram.size) memory_.add({high_ram, ram_.bytes().subspan(low), ram_.fd(), low});
+  for (const auto& region : memory_.regions()) slots_.push_back(hypervisor_.map(region.address, region.bytes, false));
+
+  const auto port = [this](std::uint64_t base, std::uint64_t size, bus::Handler& handler) {
+    places_.push_back(ports_.place(base, size, handler));
+  };
+  port(config_ports, pci::RootComplex::port_count, root_complex_.ports());
+  port(reset_port, 1, reset_control_);
+  port(keyboard_ports, platform::KeyboardController::size, keyboard_);
+  port(rtc_ports, 2, rtc_);
+  port(panic_port, 1, panic_);
+  port(power_ports, platform::Power::size, power_);
+  places_.push_back(memory_bus_.place(ecam, ecam_size, root_complex_.memory()));
+
+  // The ISA bridge is one function of several in its slot on a real board.
+  pci_.add(0, host_bridge_);
+  pci_.add(isa_devfn, isa_bridge_);
+}
+
+void Q35::add_serial(chardev::Chardev& chardev) {
+  serial_.emplace(chardev, [this](bool high) { hypervisor_.set_line(serial_gsi, high); });
+  places_.push_back(ports_.place(serial_ports, 8, *serial_));
+}
+
+void Q35::reset() {
+  pci_.each([](pci::Function& function) { function.reset(); });
+  root_complex_.reset();
+  power_.reset();
+  if (serial_) serial_->reset();
+}
+
+}  // namespace machine
