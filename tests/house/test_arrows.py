@@ -10,7 +10,7 @@ SOUND = {
     "src/low/inner/CMakeLists.txt": "folder(low_inner USES low)\n",
     "src/high/CMakeLists.txt": "folder(high USES low)\n",
     "src/base/a.h": "#include <vector>\n",
-    "src/low/b.h": '#include "base/a.h"\n',
+    "src/low/b.h": '#include "base/a.h"\n#include "made.hex"\n',
     "src/high/c.cc": '#include "base/a.h"\n#include "low/b.h"\n',
     "src/driver/main.cc": '#include "high/d.h"\n',
     "src/high/d.h": "",

@@ -1,6 +1,7 @@
 """What `make install` puts onto a host: units that systemd accepts, configuration that the daemon knows."""
 import os
 import re
+import shutil
 
 import pytest
 
@@ -100,3 +101,34 @@ def test_install_puts_everything_in_place_and_keeps_configuration(tmp_path):
     own.write_text("max_queued = 7\n")
     install()
     assert own.read_text() == "max_queued = 7\n"
+
+
+def listed(*groups):
+    lines = (PACKAGING / "apt-dependencies").read_text().splitlines()
+    return {word for line in lines if line.split(":")[0] in groups for word in line.split(":")[1].split()}
+
+
+def owners(paths):
+    """The package that each path of `paths`, a name each, is from."""
+    lines = dict(line.split(": ")[::-1] for line in run("dpkg-query", "-S", *paths.values()).stdout.splitlines() if ": /" in line)
+    return {name: lines.get(path, "nobody").split(":")[0] for name, path in paths.items()}
+
+
+def test_headers_come_from_packages_that_are_listed():
+    files = [path for suffix in ("*.h", "*.cc") for path in TREE.joinpath("src").rglob(suffix)]
+    headers = {name for path in files for name in re.findall(r"^#include <([\w./+-]+/[\w./+-]+)>", path.read_text(), re.M)}
+    roots = ["/usr/include", "/usr/include/x86_64-linux-gnu", "/usr/include/libnl3", "/usr/include/libxml2"]
+    found = {name: next((f"{root}/{name}" for root in roots if os.path.exists(f"{root}/{name}")), None) for name in headers}
+    assert [name for name, path in found.items() if path is None] == []
+    # The C library's come with the compiler, libnl's own with its library for routes.
+    known = listed("build", "test") | {"libc6-dev", "linux-libc-dev", "libnl-3-dev"}
+    packages = owners(found)
+    assert "libboost1.81-dev" in packages.values()
+    assert {name: package for name, package in packages.items() if package not in known} == {}
+
+
+def test_programs_that_the_build_needs_come_from_packages_that_are_listed():
+    text = "\n".join(path.read_text() for path in [TREE / "CMakeLists.txt", *TREE.joinpath("src").rglob("CMakeLists.txt")])
+    packages = owners({name: str(shutil.which(name)) for name in re.findall(r"find_program\(\w+ ([\w.-]+)", text)})
+    assert packages["ccache"] == "ccache"
+    assert {name: package for name, package in packages.items() if package not in listed("build")} == {}
