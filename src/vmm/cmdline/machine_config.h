@@ -20,6 +20,11 @@ struct Smp {
   unsigned sockets = 1, dies = 1, clusters = 1, cores = 1, threads = 1;
 };
 
+/// -cpu host with what is added or taken away.
+struct CpuFeatures {
+  std::optional<bool> pmu, sve, kvm_steal_time;  ///< sve: aarch64
+};
+
 /// -m, -mem-path, -mem-prealloc, -machine mem-share, dump-guest-core.
 struct Memory {
   std::uint64_t size = std::uint64_t{256} << 20;  ///< bytes, 128 MiB to 512 GiB
@@ -64,7 +69,8 @@ struct Drive {
   enum class Detect { off, on, unmap };
   std::string id, file;
   int fd = -1;  ///< an open file in place of a path, or -1
-  bool read_only = false, direct = true, discard = false, share = false;
+  bool read_only = false, direct = true, discard = false;
+  bool share = false;     ///< others may write it too: no lock
   bool no_flush = false;  ///< cache=unsafe
   Aio aio = Aio::automatic;
   Detect detect_zeroes = Detect::off;
@@ -87,6 +93,10 @@ struct Netdev {
 
 struct RngBackend {
   std::string id, file;
+};
+
+struct Iothread {
+  std::string id;
 };
 
 /// Where a PCI device is.
@@ -160,8 +170,9 @@ struct Config {
   std::string name, uuid;
   MachineType machine = MachineType::q35;
   Accel accel = Accel::kvm;
-  std::string test_socket;  ///< -qtest unix:PATH or -mod-test unix:PATH
-  std::string cpu = "host";
+  std::string test_socket;           ///< -qtest unix:PATH or -mod-test unix:PATH
+  Accel test_protocol = Accel::kvm;  ///< which of the two it was
+  CpuFeatures cpu;
   Smp smp;
   Memory memory;
   std::vector<MemoryBackend> memory_backends;
@@ -171,13 +182,14 @@ struct Config {
   std::string kernel, initrd, append;
   std::vector<Pflash> pflash;
 
-  std::vector<std::string> iothreads;
+  std::vector<Iothread> iothreads;
   std::vector<Chardev> chardevs;
   std::vector<Drive> drives;
   std::vector<Netdev> netdevs;
   std::vector<RngBackend> rngs;
   std::vector<Device> devices;
   std::vector<SmbiosValue> smbios;
+  bool fast_unplug = false;  ///< -global pcie-root-port.fast-unplug
 
   std::optional<std::string> serial;  ///< the chardev of the first serial port
   std::vector<std::string> monitors;  ///< the chardevs that speak QMP
