@@ -32,6 +32,7 @@ _used_departures = set()
 def pytest_addoption(parser):
     parser.addoption("--uri", default="stratovirt:///system", choices=SCHEMES, help="the driver under test")
     parser.addoption("--daemon", default=str(BUILD / "release/bin/virtstratovirtd"), help="our daemon's program")
+    parser.addoption("--record", action="store_true", help="write down what libvirt answers (test_commands.py), with --uri qemu:///system")
 
 
 def pytest_configure(config):

@@ -28,8 +28,21 @@ DEPARTURES = {
     "what StratoVirt has no device for is refused": Departure(False, True, "a name libvirt knows and this emulator cannot honour is refused by name"),
     "a shut off machine has cpu time": Departure(True, False, "libvirt tells its own time there (it asks for the process 0)"),
     "other drivers in the same daemon": Departure(True, False, "libvirtd holds all of libvirt's drivers; this is one driver, as virtqemud is"),
+    "unix consoles are served": Departure(False, True, "virsh console reaches a console of type unix too, as a client of the emulator's socket"),
+    "a size of hugepages without a mount is named": Departure(False, True, "libvirt 9.0 may lose the error while it undoes the start: its client gets none"),
+    "the kernel's table of neighbours is read": Departure(False, True, "libvirt 9.0 refuses the length of what kernels of today answer"),
+    "figures of each processor from mixed control groups": Departure(
+        False, True, "where version 1 has cpuacct and version 2 is mounted too, libvirt asks version 2"
+    ),
+    "on_poweroff preserve": Departure(False, True, "the machine that is off stays to be looked at until it is destroyed"),
     # Refusals of a bad description, as (libvirt's error code, a word of the message); no code is no refusal.
     "an unknown machine": Departure((27, ""), (67, "frob"), "libvirt finds no PCI bus for its own devices before it looks at the machine"),
     "no vcpus": Departure((1, "vcpu"), (27, "vcpu"), "libvirt calls it its own internal error"),
     "a bus that is not there": Departure((None, ""), (27, "bus"), "libvirt adds 119 root ports"),
+    "an image in use": Departure(1, 87, "the locks of images are looked at before the emulator is asked, as at a start"),
+    "vCPUs come and go": Departure(True, False, "a StratoVirt's machine has no hotplug of vCPUs; their number is set for the next start"),
 }
+
+# Commands of virsh that ours answers otherwise (test_commands.py), as patterns: (command, states, the answer's beginning, why).
+COMMANDS = [
+]
