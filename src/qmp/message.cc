@@ -86,18 +86,14 @@ bool Scanner::ends(char byte) {
   }
   if (depth_ == 0 && byte != '{' && !is_space(byte)) throw ProtocolError("expected a JSON object");
   switch (byte) {
-    case '"':
-      in_string_ = true;
-      return false;
+    case '"': in_string_ = true; return false;
     case '{':
     case '[':
       if (++depth_ > max_depth) throw ProtocolError("JSON nested too deeply");
       return false;
     case '}':
-    case ']':
-      return --depth_ == 0;
-    default:
-      return false;
+    case ']': return --depth_ == 0;
+    default: return false;
   }
 }
 

@@ -5,6 +5,7 @@
 #include "driver/api/client.h"
 #include "driver/core/error.h"
 #include "driver/host/process_stats.h"
+#include "driver/protocol/domain_find.h"
 
 namespace api {
 

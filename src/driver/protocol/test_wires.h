@@ -6,6 +6,7 @@
 #include "driver/protocol/connect.h"
 #include "driver/protocol/domain.h"
 #include "driver/protocol/domain_device.h"
+#include "driver/protocol/domain_find.h"
 #include "driver/protocol/domain_resources.h"
 #include "driver/protocol/domain_stats.h"
 #include "driver/protocol/event.h"
