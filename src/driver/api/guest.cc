@@ -1,3 +1,4 @@
+#include "driver/api/agent.h"
 #include "driver/api/client.h"
 #include "driver/core/error.h"
 #include "driver/protocol/domain.h"
@@ -6,26 +7,32 @@
 // What a domain is asked about itself besides its state: its control, its jobs, its limits, and what only an agent in
 // the guest could tell.
 namespace api {
-namespace {
 
-using namespace protocol;
 using core::Error;
 using core::ErrorCode;
 
-/// What libvirt asks a guest's agent. No channel to one can be described here.
+void refuse_agent(const instance::Instance& subject) {
+  if (subject.status().state != instance::State::running)
+    throw Error(ErrorCode::operation_invalid, "domain is not running");
+  throw Error(ErrorCode::argument_unsupported, "QEMU guest agent is not configured");
+}
+
+namespace {
+
+using namespace protocol;
+
 template <auto P>
 typename Wire<P>::Ret ask_agent(Client& client, const typename Wire<P>::Args& args) {
-  client.find(args.dom)->running();
-  throw Error(ErrorCode::argument_unsupported, "QEMU guest agent is not configured");
+  refuse_agent(*client.find(args.dom));
 }
 
 DomainGetHostnameRet get_hostname(Client& client, const DomainGetHostnameArgs& args) {
   enum { lease = 1, agent = 2 };
   require_flags(args.flags, lease | agent, "virDomainGetHostname");
   const auto subject = client.find(args.dom);
+  if (args.flags != lease) refuse_agent(*subject);
   subject->running();
-  if (args.flags == lease) throw Error(ErrorCode::no_hostname, "no hostname found for domain " + subject->name());
-  throw Error(ErrorCode::argument_unsupported, "QEMU guest agent is not configured");
+  throw Error(ErrorCode::no_hostname, "no hostname found for domain " + subject->name());
 }
 
 /// virDomainControlState: whether calls that need the emulator can be made.

@@ -1,5 +1,6 @@
 #include <unistd.h>
 
+#include "driver/api/agent.h"
 #include "driver/api/client.h"
 #include "driver/core/error.h"
 #include "driver/domain/schema.h"
@@ -14,7 +15,14 @@ using core::ErrorCode;
 using core::Task;
 
 /// virDomainCreateFlags, of which a description that is handed over has the last as well.
-enum { start_paused = 1, start_autodestroy = 2, start_bypass_cache = 4, start_force_boot = 8, start_validate = 16 };
+enum {
+  start_paused = 1,
+  start_autodestroy = 2,
+  start_bypass_cache = 4,
+  start_force_boot = 8,
+  start_validate = 16,
+  start_reset_nvram = 32
+};
 /// virDomainDefineFlags.
 enum { define_validate = 1 };
 
@@ -48,11 +56,14 @@ Task<DomainRenameRet> rename(Client* client, DomainRenameArgs args) {
 }
 
 Task<void> undefine_flags(Client* client, DomainUndefineFlagsArgs args) {
-  enum { managed_save = 1, snapshots = 2, nvram = 4, keep_nvram = 8, checkpoints = 16 };
-  require_flags(args.flags, managed_save | snapshots | nvram | keep_nvram | checkpoints, "virDomainUndefineFlags");
-  if ((args.flags & nvram) && (args.flags & keep_nvram)) {
-    throw Error(ErrorCode::operation_invalid, "cannot both keep and delete nvram");
-  }
+  enum { managed_save = 1, snapshots = 2, nvram = 4, keep_nvram = 8, checkpoints = 16, tpm = 32, keep_tpm = 64 };
+  require_flags(args.flags, 0x7f, "virDomainUndefineFlags");
+  const auto refuse_both = [&](std::uint32_t flags, const char* what) {
+    if ((args.flags & flags) == flags)
+      throw Error(ErrorCode::operation_invalid, std::string("cannot both keep and delete ") + what);
+  };
+  refuse_both(nvram | keep_nvram, "nvram");
+  refuse_both(tpm | keep_tpm, "TPM");
   const auto subject = client->find(args.dom);
   const auto job = co_await subject->job().acquire("remoteDispatchDomainUndefineFlags");
   if (!subject->persistent()) throw Error(ErrorCode::operation_invalid, "cannot undefine transient domain");
@@ -67,11 +78,11 @@ Task<void> undefine(Client* client, DomainUndefineArgs args) {
 }
 
 Task<registry::InstancePtr> start(Client* client, Domain dom, std::uint32_t flags) {
-  require_flags(flags, start_paused | start_autodestroy | start_bypass_cache | start_force_boot,
+  require_flags(flags, start_paused | start_autodestroy | start_bypass_cache | start_force_boot | start_reset_nvram,
                 "virDomainCreateWithFlags");
   const auto subject = client->find(dom);
   const auto job = co_await subject->job().acquire("remoteDispatchDomainCreateWithFlags");
-  co_await client->registry().start(subject, flags & start_paused);
+  co_await client->registry().start(subject, flags & start_paused, flags & start_reset_nvram);
   if (flags & start_autodestroy) client->autodestroy(subject);
   co_return subject;
 }
@@ -82,9 +93,11 @@ Task<DomainCreateWithFlagsRet> create_with_flags(Client* client, DomainCreateWit
   co_return DomainCreateWithFlagsRet{wire(*co_await start(client, std::move(args.dom), args.flags))};
 }
 Task<DomainCreateXmlRet> create_xml(Client* client, DomainCreateXmlArgs args) {
-  require_flags(args.flags, start_paused | start_autodestroy | start_validate, "virDomainCreateXML");
+  require_flags(args.flags, start_paused | start_autodestroy | start_validate | start_reset_nvram,
+                "virDomainCreateXML");
   domain::Domain description = co_await read(client, std::move(args.xml_desc), args.flags & start_validate);
-  const auto subject = co_await client->registry().create(std::move(description), args.flags & start_paused);
+  const auto subject = co_await client->registry().create(std::move(description), args.flags & start_paused,
+                                                          args.flags & start_reset_nvram);
   if (args.flags & start_autodestroy) client->autodestroy(subject);
   co_return DomainCreateXmlRet{wire(*subject)};
 }
@@ -103,25 +116,30 @@ Task<void> suspend(Client* client, DomainSuspendArgs args) {
 Task<void> resume(Client* client, DomainResumeArgs args) {
   return under_job(client, std::move(args.dom), "remoteDispatchDomainResume", [](auto& one) { return one.resume(); });
 }
-/// virDomainShutdownFlagValues and virDomainRebootFlagValues agree: 1 is the ACPI button; a guest's agent, init
-/// control, signals and hypercalls are not there.
-void require_acpi(std::uint32_t flags, const char* function) {
-  require_flags(flags, 0x1f, function);
-  if (flags && !(flags & 1))
-    throw Error(ErrorCode::argument_unsupported, std::string(function) + ": only the ACPI power button is supported");
-}
+/// virDomainShutdownFlagValues and virDomainRebootFlagValues agree on the ways to tell a guest: the ACPI button and its
+/// agent; where both are asked for, either will do.
+enum { by_acpi = 1, by_agent = 2 };
+
 Task<void> shutdown_flags(Client* client, DomainShutdownFlagsArgs args) {
-  require_acpi(args.flags, "virDomainShutdownFlags");
+  require_flags(args.flags, by_acpi | by_agent, "virDomainShutdownFlags");
   return under_job(client, std::move(args.dom), "remoteDispatchDomainShutdownFlags",
-                   [](auto& one) { return one.shutdown(false); });
+                   [by = args.flags](instance::Instance& one) {
+                     if (by == by_agent) refuse_agent(one);
+                     if (one.status().state != instance::State::running)
+                       throw Error(ErrorCode::operation_invalid, "domain is not running");
+                     return one.shutdown(false);
+                   });
 }
 Task<void> shutdown(Client* client, DomainShutdownArgs args) {
   return shutdown_flags(client, {std::move(args.dom), 0});
 }
 Task<void> reboot(Client* client, DomainRebootArgs args) {
-  require_acpi(args.flags, "virDomainReboot");
+  require_flags(args.flags, by_acpi | by_agent, "virDomainReboot");
   return under_job(client, std::move(args.dom), "remoteDispatchDomainReboot",
-                   [](auto& one) { return one.shutdown(true); });
+                   [by = args.flags](instance::Instance& one) {
+                     if (by == by_agent) refuse_agent(one);
+                     return one.shutdown(true);
+                   });
 }
 Task<void> reset(Client* client, DomainResetArgs args) {
   require_flags(args.flags, 0, "virDomainReset");

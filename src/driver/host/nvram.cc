@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cerrno>
+#include <cstdio>
 
 #include "base/file.h"
 #include "driver/core/error.h"
@@ -85,6 +86,21 @@ Nvram Nvram::prepare(const std::string& path, const std::string& template_path, 
 
 Nvram::~Nvram() {
   if (made()) ::unlink(made_.c_str());
+}
+
+NvramAside::NvramAside(std::string path) : path_(std::move(path)) {
+  if (::rename(path_.c_str(), aside().c_str()) == 0) return;
+  if (errno != ENOENT) throw Error::system(errno, "cannot put the nvram file '" + path_ + "' aside");
+  path_.clear();
+}
+
+NvramAside::~NvramAside() {
+  if (!path_.empty()) ::rename(aside().c_str(), path_.c_str());
+}
+
+void NvramAside::keep_new() noexcept {
+  if (!path_.empty()) ::unlink(aside().c_str());
+  path_.clear();
 }
 
 }  // namespace host

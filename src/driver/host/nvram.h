@@ -35,4 +35,22 @@ class Nvram {
   std::string made_;  ///< empty: it was there, or is kept
 };
 
+/// A variable store put aside, so that a start makes it anew from its template. It is back in its place at the end of
+/// this object's life unless keep_new() was called: a start that failed loses nothing.
+class NvramAside {
+ public:
+  NvramAside() = default;
+  /// A file that is not there is none to put aside. Throws Error: SYSTEM_ERROR.
+  explicit NvramAside(std::string path);
+  NvramAside(NvramAside&& other) noexcept : path_(std::exchange(other.path_, {})) {}
+  NvramAside& operator=(NvramAside&&) = delete;
+  ~NvramAside();
+
+  void keep_new() noexcept;
+
+ private:
+  std::string aside() const { return path_ + ".before-reset"; }
+  std::string path_;  ///< empty: nothing is aside
+};
+
 }  // namespace host

@@ -150,6 +150,24 @@ TEST_F(NvramTest, IsMadeFromItsTemplateOnceAndOnlyKeptWhenTold) {
   EXPECT_EQ(base::read_file(path, 100), "changed");
 }
 
+TEST_F(NvramTest, IsBackWhereTheStartFailedThatWasToMakeItAnew) {
+  const std::string path = file("a_VARS.fd", "old");
+  {
+    const NvramAside aside(path);
+    EXPECT_FALSE(std::filesystem::exists(path));
+  }
+  EXPECT_EQ(base::read_file(path, 100), "old");
+  {
+    NvramAside aside(path);
+    base::replace_file(path, "new", 0600);
+    aside.keep_new();
+  }
+  EXPECT_EQ(base::read_file(path, 100), "new");
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_), {}), 1);
+  NvramAside(folder_ + "/none").keep_new();
+  EXPECT_THROW(NvramAside(path + "/none"), core::Error);
+}
+
 TEST_F(NvramTest, RefusesWhatItCannotCopyAndLeavesNothing) {
   const std::string path = folder_ + "/a_VARS.fd";
   const auto refusal = [&](const std::string& source, const std::string& loader) {
@@ -229,6 +247,13 @@ TEST_F(Images, OwnersAreGivenAndGoBack) {
     ASSERT_EQ(::chown(a.c_str(), 5, 5), 0);  // by an administrator meanwhile
   }
   EXPECT_EQ(status(a).st_uid, 5u);
+
+  Ownership growing = Ownership::record({a}, 77, 78);
+  growing.add(Ownership::adopt({{b, 9, 9}}, 77, 78).release());
+  growing.give_back(b);
+  EXPECT_EQ(status(b).st_uid, 9u);
+  growing.give_back(folder_ + "/none");
+  EXPECT_THAT(growing.before(), ElementsAre(FileOwner{a, 5, 5}));
   EXPECT_THROW(Ownership::record({folder_ + "/none"}, 77, 78), core::Error);
 }
 

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "driver/core/error.h"
 #include "driver/domain/general.h"
+#include "driver/host/nvram.h"
 #include "driver/registry/defaults.h"
 
 namespace registry {
@@ -20,6 +21,10 @@ constexpr std::size_t state_limit = std::size_t{16} << 20;
 /// One that is neither defined nor runs is on its way to either, or away: it has no description to show.
 bool shown(const Instance& one) {
   return one.persistent() || one.active();
+}
+
+host::NvramAside put_nvram_aside(const domain::Domain& domain) {
+  return domain.os.nvram ? host::NvramAside(domain.os.nvram->path) : host::NvramAside();
 }
 
 }  // namespace
@@ -147,11 +152,11 @@ Task<void> Registry::redefine(InstancePtr subject, domain::Domain description) {
 }
 
 Task<void> Registry::rename(InstancePtr subject, std::string name) {
-  domain::check_name(name);
   const auto refuse = [](const std::string& why) { throw Error(ErrorCode::operation_invalid, why); };
   if (subject->active()) refuse("cannot rename active domain");
   if (!subject->persistent()) refuse("cannot rename a transient domain");
   if (name == subject->name()) refuse("Can't rename domain to itself");
+  domain::check_name(name);
   if (!by_name_.emplace(name, subject).second) refuse("domain with name '" + name + "' already exists");
   const domain::Domain before = *subject->config();
   domain::Domain after = before;
@@ -178,13 +183,15 @@ Task<void> Registry::rename(InstancePtr subject, std::string name) {
   environment_.notify(*subject, instance::lifecycle::defined_renamed);
 }
 
-Task<InstancePtr> Registry::create(domain::Domain description, bool paused) {
+Task<InstancePtr> Registry::create(domain::Domain description, bool paused, bool reset_nvram) {
   fill_from_host(description, layout_, settings_);
   const auto [subject, job] = co_await claim(&description, "remoteDispatchDomainCreateXML");
   if (subject->active())
     throw Error(ErrorCode::operation_invalid, "domain '" + subject->name() + "' is already active");
   try {
+    host::NvramAside old = reset_nvram ? put_nvram_aside(description) : host::NvramAside();
     co_await subject->start(std::move(description), ++last_id_, paused);
+    old.keep_new();
   } catch (...) {
     forget_unused(*subject);
     throw;
@@ -192,10 +199,12 @@ Task<InstancePtr> Registry::create(domain::Domain description, bool paused) {
   co_return subject;
 }
 
-Task<void> Registry::start(InstancePtr subject, bool paused) {
+Task<void> Registry::start(InstancePtr subject, bool paused, bool reset_nvram) {
   if (subject->active()) throw Error(ErrorCode::operation_invalid, "domain is already running");
   by_uuid(subject->uuid(), subject->name());  // it may have gone while this waited for its job
+  host::NvramAside old = reset_nvram ? put_nvram_aside(*subject->config()) : host::NvramAside();
   co_await subject->start(*subject->config(), ++last_id_, paused);
+  old.keep_new();
 }
 
 Task<void> Registry::set_autostart(InstancePtr subject, bool autostart) {

@@ -44,9 +44,9 @@ class Registry {
   /// Gives a domain that is shut off, whose job is held, another name. Throws Error: OPERATION_INVALID, with libvirt's
   /// words; as domain::check_name.
   core::Task<void> rename(InstancePtr instance, std::string name);
-  /// A transient domain, running at once.
-  core::Task<InstancePtr> create(domain::Domain description, bool paused);
-  core::Task<void> start(InstancePtr instance, bool paused);
+  /// A transient domain, running at once. With `reset_nvram` its variable store is made anew from its template.
+  core::Task<InstancePtr> create(domain::Domain description, bool paused, bool reset_nvram = false);
+  core::Task<void> start(InstancePtr instance, bool paused, bool reset_nvram = false);
   core::Task<void> set_autostart(InstancePtr instance, bool autostart);
 
  private:
