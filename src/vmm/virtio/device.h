@@ -48,6 +48,10 @@ struct Active {
   std::vector<int> notify_fds;  ///< the eventfd that the driver's notification of each queue sets
 };
 
+/// Has the loop call queue_ready() of the queue once more, after others had their turn: for a queue that is filled as
+/// fast as it is served.
+void call_again(const Active& active, unsigned queue);
+
 /// A virtio device without its transport. Everything is called with the lock of the device's loop held; which loop that
 /// is, and so which thread calls queue_ready, is the machine's choice.
 class Device {
