@@ -63,15 +63,16 @@ void serve(const Options& options, service::Background* background) {
   rpc::Server server(loop, config.limits,
                      [&](rpc::Connection& connection) { return std::make_unique<api::Client>(driver, connection); });
 
+  std::optional<service::SocketFiles> sockets;
   core::asio::signal_set signals(loop.context(), SIGTERM, SIGINT, SIGQUIT);
   signals.async_wait([&](const boost::system::error_code&, int) { loop.stop(); });
-  loop.spawn([](auto& recovered, auto& to, auto& where, auto& how, auto* behind) -> core::Task<void> {
+  loop.spawn([](auto& recovered, auto& to, auto& where, auto& how, auto& made, auto* behind) -> core::Task<void> {
     co_await recovered.recover();
-    service::listen(to, where, how);
+    made.emplace(service::listen(to, where, how));
     sd_notify(0, "READY=1");
     if (behind) behind->ready();
     spdlog::info("serving");
-  }(registry, server, layout, config, background));
+  }(registry, server, layout, config, sockets, background));
   if (options.timeout) loop.spawn(end_when_idle(loop, server, registry, std::chrono::seconds(options.timeout)));
   if (!options.pid_file.empty()) base::replace_file(options.pid_file, std::to_string(getpid()) + "\n", 0644);
   loop.run();

@@ -75,7 +75,7 @@ base::UniqueFd listen_unix(const std::filesystem::path& path, mode_t mode, std::
 
 std::vector<base::UniqueFd> listen_tcp(const std::string& host, const std::string& port, unsigned backlog) {
   addrinfo hints{};
-  hints.ai_flags = AI_PASSIVE | AI_ADDRCONFIG;
+  hints.ai_flags = AI_PASSIVE;
   hints.ai_socktype = SOCK_STREAM;
   addrinfo* found = nullptr;
   const int error = ::getaddrinfo(host.empty() ? nullptr : host.c_str(), port.c_str(), &hints, &found);
@@ -87,7 +87,10 @@ std::vector<base::UniqueFd> listen_tcp(const std::string& host, const std::strin
   }
   std::vector<base::UniqueFd> sockets;
   for (const addrinfo* address = addresses.get(); address != nullptr; address = address->ai_next) {
-    base::UniqueFd fd = make_socket(address->ai_family);
+    base::UniqueFd fd(::socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    const bool others = address->ai_next != nullptr || !sockets.empty();
+    if (!fd && errno == EAFNOSUPPORT && others) continue;  // a kernel without IPv6
+    if (!fd) throw core::Error::system(errno, "Unable to create socket");
     const int on = 1;
     ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     // Without this the IPv6 socket would take IPv4's port too.

@@ -51,8 +51,8 @@ Config Config::read(const core::Conf& conf) {
     if (!config.tcp_without_auth) {
       throw Error(ErrorCode::config_unsupported,
                   conf.where("listen_tcp") +
-                      ": clients of TCP cannot be authenticated; to serve whoever can connect, "
-                      "write auth_tcp = \"none\" as well");
+                      ": 'listen_tcp' is refused, since clients of TCP cannot be authenticated; to serve whoever "
+                      "can connect, write auth_tcp = \"none\" as well");
     }
     config.tcp = {conf.string("listen_addr").value_or("127.0.0.1"), conf.string("tcp_port").value_or("16509")};
   }

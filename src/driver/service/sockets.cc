@@ -20,23 +20,28 @@ bool same_user(const rpc::Peer& peer) {
   return peer.uid == 0 || peer.uid == getuid();
 }
 
-void listen_unix(rpc::Server& server, const core::Layout& layout, const Config& config) {
+std::vector<std::string> listen_unix(rpc::Server& server, const core::Layout& layout, const Config& config) {
   const std::string path = config.socket_folder.value_or(layout.sockets) + "/virtstratovirtd-sock";
   const unsigned backlog = config.limits.max_queued_clients;
   if (layout.session) {
     server.listen(rpc::listen_unix(path, 0700, {}, backlog), false, same_user);
-    return;
+    return {path};
   }
   server.listen(rpc::listen_unix(path, config.writing_mode, config.socket_group, backlog), false, anybody);
   server.listen(rpc::listen_unix(path + "-ro", config.reading_mode, config.socket_group, backlog), true, anybody);
+  return {path, path + "-ro"};
 }
 
 }  // namespace
 
-void listen(rpc::Server& server, const core::Layout& layout, const Config& config) {
+SocketFiles::~SocketFiles() {
+  for (const std::string& path : paths_) unlink(path.c_str());
+}
+
+SocketFiles listen(rpc::Server& server, const core::Layout& layout, const Config& config) {
   auto activated = rpc::activated_sockets();
   bool tcp = false;
-  if (activated.empty()) listen_unix(server, layout, config);
+  SocketFiles files(activated.empty() ? listen_unix(server, layout, config) : std::vector<std::string>());
   for (auto& socket : activated) {
     const std::string path = rpc::socket_path(socket.fd.get());
     if (path.empty() && !config.tcp_without_auth) {
@@ -47,11 +52,12 @@ void listen(rpc::Server& server, const core::Layout& layout, const Config& confi
     tcp = tcp || path.empty();
     server.listen(std::move(socket.fd), path.ends_with("-ro"), layout.session ? same_user : anybody);
   }
-  if (!config.tcp || tcp) return;
+  if (!config.tcp || tcp) return files;
   for (base::UniqueFd& socket :
        rpc::listen_tcp(config.tcp->address, config.tcp->port, config.limits.max_queued_clients)) {
     server.listen(std::move(socket), false, anybody);
   }
+  return files;
 }
 
 base::UniqueFd lock(const core::Layout& layout) {

@@ -1,13 +1,29 @@
 #pragma once
 
+#include <string>
+#include <utility>
+#include <vector>
+
 #include "driver/core/layout.h"
 #include "driver/rpc/server.h"
 #include "driver/service/config.h"
 
 namespace service {
 
+/// The files of the sockets that were made here; none that systemd handed over. Removed in the end.
+class SocketFiles {
+ public:
+  explicit SocketFiles(std::vector<std::string> paths) : paths_(std::move(paths)) {}
+  SocketFiles(SocketFiles&&) = default;
+  SocketFiles& operator=(SocketFiles&&) = delete;
+  ~SocketFiles();
+
+ private:
+  std::vector<std::string> paths_;
+};
+
 /// Listens where the configuration says, or on what systemd handed over. Throws Error.
-void listen(rpc::Server& server, const core::Layout& layout, const Config& config);
+[[nodiscard]] SocketFiles listen(rpc::Server& server, const core::Layout& layout, const Config& config);
 
 /// The right to serve this layout, held as long as it lives: one daemon at a time. Throws Error: OPERATION_FAILED.
 base::UniqueFd lock(const core::Layout& layout);
