@@ -4,6 +4,8 @@
 #include <pwd.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "driver/core/error.h"
 
 namespace instance {
@@ -14,21 +16,32 @@ using core::ErrorCode;
 
 /// Keys that promise protection this driver does not give, and the values that ask for none.
 void refuse_unkept_promises(const core::Conf& conf) {
-  static constexpr const char* keys[] = {
-      "security_driver", "namespaces", "vnc_tls",  "spice_tls",       "chardev_tls",
-      "migrate_tls",     "nbd_tls",    "vxhs_tls", "tls_x509_verify", "default_tls_x509_verify"};
-  for (const char* key : keys) {
-    if (!conf.has(key)) continue;
-    const std::string name = key;
-    if (name == "security_driver" || name == "namespaces") {
-      bool none = true;
-      const auto values = conf.strings(key);
-      for (const std::string& value : *values) none = none && value == "none";
-      if (none) continue;
-    } else if (!*conf.boolean(key)) {
-      continue;
-    }
-    throw Error(ErrorCode::config_unsupported, conf.where(key) + ": " + name + " is not implemented");
+  enum class Unless { zero, none, never };
+  static constexpr std::pair<const char*, Unless> keys[] = {{"security_driver", Unless::none},
+                                                            {"security_default_confined", Unless::zero},
+                                                            {"security_require_confined", Unless::zero},
+                                                            {"namespaces", Unless::none},
+                                                            {"cgroup_device_acl", Unless::never},
+                                                            {"lock_manager", Unless::never},
+                                                            {"vnc_tls", Unless::zero},
+                                                            {"vnc_sasl", Unless::zero},
+                                                            {"spice_tls", Unless::zero},
+                                                            {"spice_sasl", Unless::zero},
+                                                            {"chardev_tls", Unless::zero},
+                                                            {"migrate_tls", Unless::zero},
+                                                            {"backup_tls", Unless::zero},
+                                                            {"nbd_tls", Unless::zero},
+                                                            {"vxhs_tls", Unless::zero},
+                                                            {"tls_x509_verify", Unless::zero},
+                                                            {"default_tls_x509_verify", Unless::zero}};
+  const auto promises = [&](const char* key, Unless unless) {
+    if (!conf.has(key) || unless == Unless::never) return conf.has(key);
+    if (unless == Unless::zero) return *conf.boolean(key);
+    return std::ranges::any_of(*conf.strings(key), [](const std::string& value) { return value != "none"; });
+  };
+  for (const auto& [key, unless] : keys) {
+    if (promises(key, unless))
+      throw Error(ErrorCode::config_unsupported, conf.where(key) + ": " + key + " is not implemented");
   }
 }
 

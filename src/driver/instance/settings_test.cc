@@ -48,7 +48,9 @@ TEST(Settings, AnOrdinaryUsersDaemonChangesNoOwner) {
 
 TEST(Settings, PromisesOfProtectionThatAreNotKeptAreRefused) {
   for (const char* text : {"security_driver = \"selinux\"", "security_driver = [\"none\", \"apparmor\"]",
-                           "namespaces = [\"mount\"]", "chardev_tls = 1", "default_tls_x509_verify = 1"}) {
+                           "namespaces = [\"mount\"]", "chardev_tls = 1", "default_tls_x509_verify = 1",
+                           "security_default_confined = 1", "security_require_confined = 1",
+                           "cgroup_device_acl = [\"/dev/null\"]", "lock_manager = \"sanlock\"", "spice_sasl = 1"}) {
     const Error error = error_of([&] { read(text); });
     EXPECT_EQ(error.code(), ErrorCode::config_unsupported) << text;
     const std::string key = std::string(text).substr(0, std::string(text).find(' '));
