@@ -6,6 +6,7 @@
 #include <pwd.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -64,7 +65,8 @@ base::UniqueFd above_standard(int fd) {
 struct Plan {
   const SpawnConfig& config;
   std::vector<char*> argv, envp;
-  base::UniqueFd input, output, report;
+  base::UniqueFd input, output, report, go;
+  pid_t parent;
 };
 
 /// Runs in the child, by system calls only. Identities change by the bare calls: libc's would wait for the threads that
@@ -77,6 +79,10 @@ struct Plan {
     ::_exit(127);
   };
 
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  char told = 0;
+  if (::getppid() != plan.parent || ::read(plan.go.get(), &told, 1) != 1) ::_exit(127);
+  ::prctl(PR_SET_PDEATHSIG, 0);
   ::setsid();
   ::umask(config.umask);
   // The C library keeps two signals from its callers, which a parent may have ignored all the same: ask the kernel.
@@ -140,12 +146,17 @@ Child spawn(const SpawnConfig& config) {
   if (::pipe2(ends, O_CLOEXEC) < 0) throw Error::system(errno, "cannot make a pipe");
   const base::UniqueFd report(ends[0]);
   base::UniqueFd report_end(ends[1]);
+  if (::pipe2(ends, O_CLOEXEC) < 0) throw Error::system(errno, "cannot make a pipe");
+  base::UniqueFd go(ends[0]);
+  const base::UniqueFd tell(ends[1]);
   Plan plan{config,
             pointers(config.arguments, &config.program),
             pointers(config.environment),
             above_standard(null.get()),
             above_standard(config.output < 0 ? null.get() : config.output),
-            above_standard(report_end.get())};
+            above_standard(report_end.get()),
+            std::move(go),
+            ::getpid()};
   report_end.reset();
 
   // No handler of ours may run in the child.
@@ -160,6 +171,14 @@ Child spawn(const SpawnConfig& config) {
   if (pid < 0) throw Error::system(why, "cannot fork child process");
   Child child{pid, base::UniqueFd(pidfd)};
   plan.report.reset();
+  try {
+    if (config.before) config.before(pid);
+  } catch (...) {
+    ::kill(pid, SIGKILL);
+    reap(child);
+    throw;
+  }
+  static_cast<void>(!::write(tell.get(), "g", 1));
 
   Failure failure{};
   const ssize_t n = TEMP_FAILURE_RETRY(::read(report.get(), &failure, sizeof failure));

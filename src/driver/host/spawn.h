@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 #include <sys/types.h>
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <utility>
@@ -30,6 +31,9 @@ struct SpawnConfig {
   std::vector<std::pair<int, rlim_t>> limits;  ///< RLIMIT_MEMLOCK and such -> soft and hard limit
   mode_t umask = 0077;
   std::string folder = "/";  ///< its working directory
+  /// Called with the child's number while that waits to become the program: a caller that dies before it returns, or an
+  /// exception out of it, is the child's end.
+  std::function<void(pid_t)> before;
 };
 
 struct Child {
