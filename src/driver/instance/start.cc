@@ -9,6 +9,7 @@
 #include <csignal>
 #include <ctime>
 #include <filesystem>
+#include <functional>
 
 #include "base/file.h"
 #include "driver/core/error.h"
@@ -246,7 +247,7 @@ Log open_log(const std::string& path, const emulator::Command& command) {
 }
 
 host::Child spawn_emulator(const Prepared& prepared, const emulator::Command& command, int log,
-                           const Settings& settings, bool session) {
+                           const Settings& settings, bool session, std::function<void(pid_t)> before) {
   host::SpawnConfig config;
   config.program = command.program;
   config.arguments = command.arguments;
@@ -258,6 +259,7 @@ host::Child spawn_emulator(const Prepared& prepared, const emulator::Command& co
   const auto groups = prepared.running->cgroup.join_fds();
   for (const base::UniqueFd& fd : groups) config.cgroup.push_back(fd.get());
   config.folder = prepared.running->folder.path();
+  config.before = std::move(before);
   return host::spawn(config);
 }
 
@@ -299,19 +301,24 @@ Task<void> Instance::launch(domain::Domain description, int id, bool paused) {
   const emulator::Command command =
       emulator::command_line(prepared.running->live, prepared.resources, prepared.running->capabilities);
   const Log log = open_log(log_path(environment_.layout, *this), command);
-  save(*prepared.running);  // from here on a later daemon gives back what was taken
+  Running& begun = *prepared.running;
+  save(begun);  // from here on a later daemon gives back what was taken
   try {
-    prepared.running->process = co_await environment_.loop.blocking([&] {
-      prepared.running->ownership.give();
-      return spawn_emulator(prepared, command, log.fd.get(), environment_.settings, environment_.layout.session);
+    begun.process = co_await environment_.loop.blocking([&] {
+      begun.ownership.give();
+      return spawn_emulator(prepared, command, log.fd.get(), environment_.settings, environment_.layout.session,
+                            [&](pid_t pid) {  // there is no emulator that a later daemon would not find
+                              begun.process.pid = pid;
+                              begun.start_ticks =
+                                  host::process_statistics(pid).value_or(host::ProcessStatistics{}).start_ticks;
+                              save(begun);
+                            });
     });
   } catch (...) {
     forget_state();
     throw;
   }
   running_ = std::move(prepared.running);
-  running_->start_ticks =
-      host::process_statistics(running_->process.pid).value_or(host::ProcessStatistics{}).start_ticks;
   environment_.loop.spawn(watch());
   prepared.fds.clear();
   prepared.locks.clear();
@@ -319,7 +326,6 @@ Task<void> Instance::launch(domain::Domain description, int id, bool paused) {
   std::exception_ptr failed;
   std::string why;
   try {
-    save(*running_);  // from here on a later daemon finds it
     co_await follow(paused);
   } catch (const std::exception& error) {
     failed = std::current_exception();
