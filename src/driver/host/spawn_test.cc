@@ -54,6 +54,50 @@ TEST(Spawn, RunsInItsOwnSessionWithNothingInherited) {
   EXPECT_EQ(output_of("echo error >&2"), "error\n");
 }
 
+TEST(Spawn, TheProgramBeginsOnceItsNumberIsKnown) {
+  const std::string path = testing::TempDir() + "/begun-" + std::to_string(::getpid());
+  SpawnConfig config;
+  config.program = "/bin/sh";
+  config.arguments = {"-c", "echo $$ > " + path};
+  pid_t told = 0;
+  config.before = [&](pid_t pid) {
+    told = pid;
+    ::usleep(50000);
+    EXPECT_FALSE(std::filesystem::exists(path));
+  };
+  const Child child = spawn(config);
+  EXPECT_EQ(child.pid, told);
+  EXPECT_EQ(reap(child), 0);
+  EXPECT_EQ(base::read_file(path, 100), std::to_string(told) + "\n");
+  std::filesystem::remove(path);
+
+  config.before = [&](pid_t pid) {
+    told = pid;
+    throw core::Error(core::ErrorCode::operation_failed, "not this one");
+  };
+  EXPECT_THROW(spawn(config), core::Error);
+  EXPECT_EQ(::kill(told, 0), -1);
+  EXPECT_FALSE(std::filesystem::exists(path));
+}
+
+TEST(Spawn, NothingBeginsForACallerThatDied) {
+  const std::string path = testing::TempDir() + "/orphan-" + std::to_string(::getpid());
+  const pid_t caller = ::fork();
+  if (caller == 0) {
+    SpawnConfig config;
+    config.program = "/bin/sh";
+    config.arguments = {"-c", "echo > " + path};
+    config.before = [](pid_t) { ::_exit(0); };
+    spawn(config);
+    ::_exit(1);
+  }
+  int status = -1;
+  ASSERT_EQ(::waitpid(caller, &status, 0), caller);
+  EXPECT_EQ(status, 0);
+  ::usleep(200000);
+  EXPECT_FALSE(std::filesystem::exists(path));
+}
+
 TEST(Spawn, HandsOverTheNamedDescriptorsUnderTheirNumbersAndNoOther) {
   const base::UniqueFd kept(::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 57));
   const base::UniqueFd dropped(::dup(STDERR_FILENO));  // not close-on-exec
