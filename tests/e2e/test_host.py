@@ -1,0 +1,380 @@
+"""The daemon and its emulators as processes of a host: who may talk to them, as whom they run, what they leave to be read, and
+that no client harms another. What options, units and activation are is tried in tests/house."""
+
+import itertools
+import os
+import pathlib
+import pwd
+import re
+import signal
+import socket
+import stat
+import struct
+import subprocess
+import time
+
+import pytest
+
+from lib import host, xml
+from lib.console import Console
+from lib.mortal import mortal, unstarted  # noqa: F401
+from lib.virsh import Virsh
+from lib.wait import until
+
+NOBODY = 65534
+_numbers = itertools.count(1)
+AUTH_LIST = 66
+REMOTE_PROGRAM = 0x20008086
+
+
+def mode(path):
+    return stat.S_IMODE(os.stat(path).st_mode)
+
+
+# Sockets
+
+
+def test_sockets_of_the_system(daemon, ours, uri):
+    """Group libvirt manages, everybody looks."""
+    if not ours:
+        pytest.skip("libvirtd's are given by this suite")
+    writing, reading = pathlib.Path("/run/libvirt/virtstratovirtd-sock"), pathlib.Path("/run/libvirt/virtstratovirtd-sock-ro")
+    assert mode(writing) == 0o770 and writing.group() == "libvirt" and writing.owner() == "root"
+    assert mode(reading) == 0o777
+
+    def as_nobody(*options, groups="--clear-groups"):
+        command = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", groups, "virsh", *options, "-c", uri, "uri"]
+        return subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+
+    assert as_nobody("--readonly").stdout.strip() == uri
+    refused = as_nobody()
+    assert refused.returncode == 1 and "Permission denied" in refused.stderr
+    assert as_nobody(groups="--groups=libvirt").stdout.strip() == uri
+
+
+def test_below_its_root_and_nowhere_else(unstarted, image):
+    """A machine's whole life leaves nothing outside."""
+    outside = [pathlib.Path(folder) for folder in host.FOLDERS]
+
+    def files():
+        return {path for folder in outside for path in folder.rglob("*")}
+
+    before = files()
+    one = unstarted.start()
+    one.define(xml.bare("inside", devices=xml.disk(image()) + xml.CONSOLE))
+    one.virsh("autostart", "inside")
+    one.virsh("start", "inside", "--paused")
+    for path in ("etc/libvirt/stratovirt/inside.xml", "etc/libvirt/stratovirt/autostart/inside.xml", "var/log/libvirt/stratovirt/inside.log"):
+        assert (one.root / path).exists()
+    assert list(one.state.glob("domain-*-inside/monitor.sock"))
+    one.virsh("destroy", "inside")
+    one.virsh("undefine", "inside")
+    assert one.server.stop() == 0
+    assert files() == before
+    left = {str(path.relative_to(one.root)) for path in one.root.rglob("*") if not path.is_dir()}
+    assert left <= {"daemon.log", "description.xml", "var/log/libvirt/stratovirt/inside.log", "run/libvirt/stratovirt/driver.lock"}
+
+
+def test_libvirts_own_socket_for_who_names_no_uri(unstarted, program):
+    """On a host without libvirtd: the legacy socket, handed over as the packaged unit does."""
+    legacy = pathlib.Path("/run/libvirt/libvirt-sock")
+    hidden = pathlib.Path("/run/libvirt/virtstratovirtd-sock")
+    away = hidden.with_name("away")
+    activate = ["systemd-socket-activate", "--fdname=virtstratovirtd-legacy.socket", "-l", legacy, program, "--root", unstarted.root, "--timeout", "2"]
+    if hidden.exists():  # the shared daemon's, which clients find first
+        hidden.rename(away)
+    environment = {key: value for key, value in os.environ.items() if key != "LIBVIRT_DEFAULT_URI"}
+    with subprocess.Popen(activate, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            until(legacy.exists, "the socket")
+            for options in ([], ["-c", "stratovirt:///system"]):
+                asked = subprocess.run(["virsh", *options, "uri"], env=environment, capture_output=True, text=True, timeout=30)
+                assert asked.stdout.strip() == "stratovirt:///system", asked.stderr
+            assert process.wait(30) == 0 and legacy.exists()
+        finally:
+            process.kill()
+            legacy.unlink(missing_ok=True)
+            if away.exists():
+                away.rename(hidden)
+
+
+def test_tcp_listens_on_loopback_alone(unstarted):
+    unstarted.configure('listen_tcp = 1\nauth_tcp = "none"\ntcp_port = "16555"\n')
+    one = unstarted.start()
+    listening = subprocess.run(["ss", "-Hltn", "sport = :16555"], capture_output=True, text=True, check=True).stdout.split("\n")
+    assert [line.split()[3] for line in listening if line] == ["127.0.0.1:16555"]
+    assert "Using API: StratoVirt" in Virsh("stratovirt+tcp://127.0.0.1:16555/system")("version")
+    one.end()
+
+
+PROMISES = [
+    ("virtstratovirtd.conf", 'auth_unix_ro = "polkit"'),
+    ("virtstratovirtd.conf", 'auth_unix_rw = "polkit"'),
+    ("virtstratovirtd.conf", 'auth_unix_rw = "sasl"'),
+    ("virtstratovirtd.conf", 'auth_tcp = "sasl"'),
+    ("virtstratovirtd.conf", 'auth_tls = "sasl"'),
+    ("virtstratovirtd.conf", "listen_tls = 1"),
+    ("virtstratovirtd.conf", "listen_tcp = 1"),
+    ("virtstratovirtd.conf", "tls_no_sanity_certificate = 1"),
+    ("virtstratovirtd.conf", "tls_no_verify_certificate = 1"),
+    ("virtstratovirtd.conf", 'tls_allowed_dn_list = [ "CN=x" ]'),
+    ("virtstratovirtd.conf", 'tls_priority = "NORMAL"'),
+    ("virtstratovirtd.conf", 'sasl_allowed_username_list = [ "joe" ]'),
+    ("virtstratovirtd.conf", 'access_drivers = [ "polkit" ]'),
+    ("stratovirt.conf", 'security_driver = "selinux"'),
+    ("stratovirt.conf", 'security_driver = [ "none", "apparmor" ]'),
+    ("stratovirt.conf", "security_default_confined = 1"),
+    ("stratovirt.conf", "security_require_confined = 1"),
+    ("stratovirt.conf", 'namespaces = [ "mount" ]'),
+    ("stratovirt.conf", "default_tls_x509_verify = 1"),
+    ("stratovirt.conf", "chardev_tls = 1"),
+    ("stratovirt.conf", 'lock_manager = "sanlock"'),
+    ("stratovirt.conf", 'cgroup_device_acl = [ "/dev/null" ]'),
+]
+
+
+@pytest.mark.parametrize("file,line", PROMISES, ids=lambda value: value.split(" ")[0])
+def test_a_promise_it_cannot_keep_stops_it(unstarted, program, file, line):
+    unstarted.configure(f"\n{line}\n", file)
+    refused = subprocess.run([program, "--root", unstarted.root], capture_output=True, text=True, timeout=30)
+    assert refused.returncode == 1 and f"{file}:2" in refused.stderr and line.split()[0] in refused.stderr
+
+
+# An ordinary user
+
+
+@pytest.fixture
+def user(ours, base, program):
+    """A home of user nobody's, and our program at /usr/sbin, where client libraries look for it."""
+    if not ours:
+        pytest.skip("libvirtd's session is not tried here")
+    layers = base / "sbin"
+    if not layers.exists():
+        for folder in ("upper", "work"):
+            (layers / folder).mkdir(parents=True)
+        host.run("mount", "-t", "overlay", "-o", f"lowerdir=/usr/sbin,upperdir={layers}/upper,workdir={layers}/work", "overlay", "/usr/sbin")
+        host.run("install", "-m", "755", program, "/usr/sbin/virtstratovirtd")
+    home = base / f"home-{next(_numbers)}"
+    for folder in (home, home / "run"):
+        folder.mkdir(mode=0o700)
+        os.chown(folder, NOBODY, NOBODY)
+    return User(home)
+
+
+class User:
+    SOCKET = "run/libvirt/virtstratovirtd-sock"
+
+    def __init__(self, home):
+        self.home = home
+        environment = {"HOME": home, "XDG_RUNTIME_DIR": home / "run", "PATH": "/usr/bin:/bin:/usr/sbin", "LC_ALL": "C"}
+        self.options = {"user": NOBODY, "group": NOBODY, "extra_groups": [], "env": environment, "cwd": "/", "stdin": subprocess.DEVNULL}
+
+    def virsh(self, uri, *words):
+        done = subprocess.run(["virsh", "-c", uri, *map(str, words)], capture_output=True, text=True, timeout=60, **self.options)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def daemon(self):
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                words = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+                if words[0].endswith(b"virtstratovirtd") and os.stat(f"/proc/{pid}").st_uid == NOBODY:
+                    return int(pid), [word.decode() for word in words[1:-1]]
+            except OSError:
+                continue
+        return None
+
+    def walk(self, uri, image):
+        """A machine's life in the session."""
+        os.chown(image, NOBODY, NOBODY)
+        path = self.home / "description.xml"
+        path.write_text(xml.bare("mine", devices=xml.disk(image) + xml.CONSOLE))
+        self.virsh(uri, "define", path)
+        self.virsh(uri, "start", "mine")
+        pid = host.emulator_pid(self.virsh(uri, "domuuid", "mine"))
+        assert os.stat(f"/proc/{pid}").st_uid == NOBODY
+        self.virsh(uri, "suspend", "mine")
+        assert self.virsh(uri, "domstate", "mine", "--reason") == "paused (user)"
+        for written in (".config/libvirt/stratovirt/mine.xml", ".cache/libvirt/stratovirt/log/mine.log"):
+            assert mode(self.home / written) == 0o600
+        self.virsh(uri, "destroy", "mine")
+        self.virsh(uri, "undefine", "mine")
+        assert self.virsh(uri, "list", "--all", "--name") == ""
+
+
+def test_the_session_whose_daemon_the_client_starts(user, image, virsh):
+    uri = "stratovirt:///session?mode=direct"
+    assert user.virsh(uri, "uri").startswith("stratovirt:///session")
+    pid, options = user.daemon()
+    try:
+        assert options == ["--timeout=120"]
+        assert mode(user.home / user.SOCKET) == 0o700
+        user.walk(uri, image())
+        assert "mine" not in virsh.names("--all")
+    finally:
+        os.kill(pid, signal.SIGTERM)
+        until(lambda: not user.daemon(), "the user's daemon to end")
+
+
+def test_the_session_whose_daemon_runs_already(user, image):
+    with subprocess.Popen(["/usr/sbin/virtstratovirtd"], **user.options) as process:
+        try:
+            until((user.home / user.SOCKET).exists, "the user's socket")
+            user.walk("stratovirt:///session", image())
+            other = {**user.options, "user": 1, "group": 1}
+            (user.home / "run").chmod(0o755)
+            refused = subprocess.run(["virsh", "-c", "stratovirt:///session", "uri"], capture_output=True, text=True, timeout=30, **other)
+            assert refused.returncode == 1
+        finally:
+            process.terminate()
+            assert process.wait(20) == 0
+
+
+# The emulator
+
+
+def status(pid):
+    return dict(line.split(":\t", 1) for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line)
+
+
+@pytest.mark.parametrize("who", ["libvirt-qemu", f"+{NOBODY}"])
+def test_the_emulator_has_only_what_it_needs(unstarted, image, who):
+    if who.startswith("+"):
+        unstarted.configure(f'user = "{who}"\ngroup = "{who}"\n', "stratovirt.conf")
+    one = unstarted.start(SECRET_OF_THE_DAEMON="hidden")
+    disk = image()
+    one.create(xml.bare("alone", devices=xml.disk(disk) + xml.bridge("52:54:00:00:02:01") + xml.CONSOLE), "--paused")
+    pid = one.pid("alone")
+    uid = NOBODY if who.startswith("+") else pwd.getpwnam(who).pw_uid
+    its = status(pid)
+    assert its["Uid"].split() == [str(uid)] * 4 and set(its["CapEff"]) == set(its["CapPrm"]) == {"0"}
+    assert "0" not in its["Groups"].split() and os.stat(disk).st_uid == uid
+    assert os.getsid(pid) == pid != os.getsid(one.server.pid)
+    environment = pathlib.Path(f"/proc/{pid}/environ").read_bytes()
+    assert b"SECRET" not in environment and b"hidden" not in environment
+    descriptors = {int(fd.name): os.readlink(fd) for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir()}
+    log = str(one.root / "var/log/libvirt/stratovirt/alone.log")
+    assert descriptors[0] == "/dev/null" and descriptors[1] == descriptors[2] == log
+    needed = re.compile(rf"/dev/null|{re.escape(log)}|{re.escape(str(disk))}|/dev/net/tun|/dev/ptmx|/dev/pts/ptmx|anon_inode:.*|socket:.*|/dev/urandom")
+    assert [path for path in descriptors.values() if not needed.fullmatch(path)] == []
+    # Of the daemon's sockets it has none: those it holds are its monitor's.
+    daemons = {os.readlink(fd) for fd in pathlib.Path(f"/proc/{one.server.pid}/fd").iterdir()}
+    assert not {path for path in descriptors.values() if path.startswith("socket:")} & daemons
+    monitor = next(one.state.glob("domain-*-alone"))
+    assert mode(monitor) == 0o700 and os.stat(monitor).st_uid == uid
+
+
+def test_the_log_holds_the_command_line_and_what_the_emulator_said(mortal, image):
+    mortal.define(xml.bare("told", devices=xml.disk(image())))
+    mortal.virsh("start", "told", "--paused")
+    log = mortal.root / "var/log/libvirt/stratovirt/told.log"
+    written = log.read_text()
+    assert mode(log) == 0o600 and re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}\+0000: starting up", written)
+    for word in ("/usr/bin/qemu-system-x86_64", "-name guest=told", "-uuid " + mortal.virsh("domuuid", "told"), "virtio-blk-pci"):
+        assert word in written
+    os.kill(mortal.pid("told"), signal.SIGTERM)
+    until(lambda: mortal.virsh("domstate", "told") == "shut off", "it to be shut off")
+    assert "terminating on signal 15" in log.read_text()
+    mortal.virsh("start", "told", "--paused")
+    assert log.read_text().count("starting up") == 2
+
+
+# Clients
+
+
+def waits(virsh):
+    try:
+        virsh("hostname", timeout=2)
+    except subprocess.TimeoutExpired:
+        return True
+    return False
+
+
+def test_max_clients(unstarted):
+    """The one too many waits until another leaves."""
+    unstarted.configure("max_clients = 2\n")
+    with socket.socket(socket.AF_UNIX) as held:
+        one = unstarted.start()
+        held.connect(str(one.server.socket))
+        with one.connected():
+            assert waits(one.virsh)
+        assert one.virsh("hostname")
+
+
+def test_a_client_that_no_longer_answers_is_let_go(unstarted):
+    unstarted.configure("max_clients = 1\nkeepalive_interval = 1\nkeepalive_count = 1\n")
+    one = unstarted.start()
+    with Console(one.server.uri, None, shell=[]) as shell:
+        shell.expect("virsh # ")
+        shell.child.kill(signal.SIGSTOP)
+        assert one.virsh("hostname", timeout=30)
+        shell.child.kill(signal.SIGCONT)
+        shell.expect("Disconnected from|error")
+
+
+def call(program=REMOTE_PROGRAM, version=1, procedure=AUTH_LIST, kind=0, serial=1, status=0, payload=b"", length=None):
+    body = struct.pack(">IIiiIi", program, version, procedure, kind, serial, status) + payload
+    return struct.pack(">I", len(body) + 4 if length is None else length) + body
+
+
+HOSTILE = {
+    "half a length": b"\0\0",
+    "half a header": call()[:13],
+    "half a packet": call(length=4096),
+    "too short a length": call(length=3),
+    "too long a length": call(length=0xFFFFFFFF),
+    "noise": bytes(range(255, -1, -1)) * 64,
+    "text": b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+}
+UNKNOWN = {
+    "program": call(program=0x12345678),
+    "version": call(version=99),
+    "procedure": call(procedure=9999),
+    "payload": call(procedure=2, payload=b"\xff" * 40),
+}
+
+
+def memory_kib(pid):
+    return int(status(pid)["VmRSS"].split()[0])
+
+
+def test_a_hostile_client_harms_nobody(mortal):
+    """Half packets, bad lengths, noise, and a flood whose answers nobody reads, while others are served."""
+    pid, before = mortal.server.pid, memory_kib(mortal.server.pid)
+    clients = []
+
+    def connect():
+        client = socket.socket(socket.AF_UNIX)
+        client.settimeout(20)
+        client.connect(str(mortal.server.socket))
+        clients.append(client)
+        return client
+
+    for data in HOSTILE.values():
+        connect().sendall(data)
+    for what, data in UNKNOWN.items():
+        client = connect()
+        client.sendall(data)
+        size = struct.unpack(">I", client.recv(4, socket.MSG_WAITALL))[0]
+        answer = client.recv(size - 4, socket.MSG_WAITALL)
+        kind, _, failed = struct.unpack(">iIi", answer[12:24])
+        assert (kind, failed) == (1, 1), f"a bad {what} is answered with an error"
+    flood = connect()
+    flood.setblocking(False)
+    sent, last = 0, time.monotonic()
+    while time.monotonic() - last < 0.5 and sent < 64 << 20:
+        try:
+            sent += flood.send(call() * 1000)
+            last = time.monotonic()
+        except BlockingIOError:
+            time.sleep(0.01)
+    assert sent < 64 << 20, "the daemon does not read for ever what it cannot answer"
+    with mortal.connected() as connection:
+        for _ in range(20):
+            assert connection.getHostname()
+    assert mortal.virsh("list", "--all", timeout=10).startswith("Id")
+    assert memory_kib(pid) - before < 64 << 10
+    for client in clients:
+        client.close()
+    assert mortal.virsh("hostname")
+    assert mortal.server.process.poll() is None
