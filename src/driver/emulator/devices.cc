@@ -216,7 +216,12 @@ Option chardev(const Context& context, const domain::CharacterSource& source, co
     }
   } else if (source.type == Type::unix_socket) {
     option.head = "socket";
-    properties.push_back({"path", path});
+    const auto listening = context.resources.character_fds.find(info.alias);
+    if (listening != context.resources.character_fds.end()) {
+      properties.push_back({"fd", std::to_string(listening->second)});
+    } else {
+      properties.push_back({"path", path});
+    }
     if (source.listen) {
       add(properties, context.qemu() ? Properties{{"server", true}, {"wait", false}}
                                      : Properties{{"server", Flag{}}, {"nowait", Flag{}}});

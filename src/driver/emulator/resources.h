@@ -30,6 +30,7 @@ struct Resources {
   std::string home;             ///< HOME and XDG_* of the emulator; empty: not set
   std::string incoming;         ///< -incoming's URI; empty: a fresh start
   bool seccomp_sandbox = true;  ///< QEMU only: -sandbox on (qemu.conf seccomp_sandbox)
+  std::map<std::string, int> character_fds;  ///< QEMU only, by console or serial: a socket that listens already
 };
 
 /// Stand-ins for what a start would make, as domxml-to-native prints them.

@@ -35,6 +35,7 @@ Folder::~Folder() {
 Instance::~Instance() {
   if (!running_) return;
   running_->folder.release();
+  running_->sockets.release();
   if (running_->hugepages) running_->hugepages->release();
   running_->ownership.release();
   running_->cgroup.release();

@@ -57,6 +57,7 @@ Task<void> Instance::reconnect(std::string state_file) {
   found->live = std::move(saved.live);
   found->capabilities = emulator::assumed(emulator::kind_of(found->live.type), found->live.os.arch);
   found->folder = Folder(saved.folder);
+  found->sockets = CharacterSockets(found->live);
   if (!saved.hugepages.empty()) found->hugepages = host::HugepageFolder::adopt(saved.hugepages);
   found->cgroup = host::Cgroup::adopt(saved.cgroup);
   found->ownership = host::Ownership::adopt(std::move(saved.owners), identity.uid, identity.gid);

@@ -12,6 +12,7 @@
 #include "driver/host/hugepages.h"
 #include "driver/host/images.h"
 #include "driver/host/spawn.h"
+#include "driver/instance/character.h"
 #include "driver/instance/lifecycle.h"
 #include "driver/instance/monitor.h"
 
@@ -55,6 +56,7 @@ struct Running {
   bool starting = true;
   std::optional<Trigger> ending;  ///< why the process is being ended, once that is known
   core::Signal gone;              ///< the process ended
+  CharacterSockets sockets;
   explicit Running(core::asio::io_context& context) : gone(context) {}
   /// Throws Error: OPERATION_FAILED where an emulator that was found again does not answer.
   std::shared_ptr<Monitor> connected() const {

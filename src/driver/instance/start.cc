@@ -21,6 +21,7 @@
 #include "driver/host/process_stats.h"
 #include "driver/host/tap.h"
 #include "driver/host/vsock.h"
+#include "driver/instance/character.h"
 #include "driver/instance/instance.h"
 #include "driver/instance/probe.h"
 
@@ -199,11 +200,20 @@ Prepared prepare(const Environment& environment, domain::Domain domain, int id, 
   };
   for (auto& console : domain.consoles) place_socket(console.source, console.info.alias);
   for (auto& serial : domain.serials) place_socket(serial.source, serial.info.alias);
+  out.running->sockets = CharacterSockets(domain);
+  if (out.running->capabilities.kind == emulator::Kind::qemu) {
+    for (auto& [alias, fd] : listen_for_characters(domain, uid, gid)) {
+      out.resources.character_fds[alias] = fd.get();
+      out.fds.push_back(std::move(fd));
+    }
+  }
   if (domain.os.nvram && domain.os.loader) {
     out.nvram.emplace(host::Nvram::prepare(domain.os.nvram->path, default_nvram_template(domain, settings),
                                            domain.os.loader->path, uid, gid));
   }
-  if (settings.dynamic_ownership) out.running->ownership = host::Ownership::record(owned_files(domain), uid, gid);
+  std::vector<std::string> files = make_character_files(domain);
+  for (std::string& path : owned_files(domain)) files.push_back(std::move(path));
+  if (settings.dynamic_ownership) out.running->ownership = host::Ownership::record(files, uid, gid);
   out.running->cgroup = host::Cgroup::make(short_name);
   if (domain.cputune.shares) out.running->cgroup.set_shares(*domain.cputune.shares);
   out.running->id = id;
