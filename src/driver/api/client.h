@@ -88,6 +88,11 @@ void add_device_stats(Handlers& handlers);
 void add_guest(Handlers& handlers);
 void add_metadata(Handlers& handlers);
 void add_monitor(Handlers& handlers);
+void add_memory(Handlers& handlers);
+void add_vcpu(Handlers& handlers);
+void add_pinning(Handlers& handlers);
+void add_tuning(Handlers& handlers);
+void add_device(Handlers& handlers);
 
 /// Tells every client that asked for it what happened to a domain.
 void deliver(Driver& driver, const instance::Instance& from, const instance::Event& event);

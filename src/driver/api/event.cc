@@ -50,6 +50,25 @@ struct Sender {
   void operator()(const instance::BalloonChanged& event) const {
     send_event<Procedure::domain_event_callback_balloon_change>(to, {callback, {dom, event.kib}});
   }
+  void operator()(const instance::DeviceAdded& event) const {
+    send_event<Procedure::domain_event_callback_device_added>(to, {callback, dom, event.alias});
+  }
+  void operator()(const instance::DeviceRemovalFailed& event) const {
+    send_event<Procedure::domain_event_callback_device_removal_failed>(to, {callback, dom, event.alias});
+  }
+  void operator()(const instance::Tuned& event) const {
+    DomainEventCallbackTunableMsg message{callback, dom, {}};
+    for (const auto& [field, value] : event.values)
+      message.params.push_back({field, std::visit(
+                                           []<class T>(const T& one) {
+                                             if constexpr (std::is_same_v<T, std::string>)
+                                               return TypedParamValue(String<>(one));
+                                             else
+                                               return TypedParamValue(one);
+                                           },
+                                           value)});
+    send_event<Procedure::domain_event_callback_tunable>(to, message);
+  }
   void operator()(const instance::DeviceRemoved& event) const {
     send_event<Procedure::domain_event_callback_device_removed>(to, {callback, {dom, event.alias}});
   }
@@ -60,7 +79,7 @@ struct Sender {
 };
 
 /// virDomainEventID of each alternative of instance::Event but the last, MonitorEvent.
-constexpr int ids[] = {0, 1, 13, 15, 23};
+constexpr int ids[] = {0, 1, 13, 19, 15, 22, 17, 23};
 static_assert(std::size(ids) == std::variant_size_v<instance::Event> - 1);
 
 }  // namespace

@@ -95,6 +95,10 @@ auto find_in(std::vector<T>& devices, const T& like) {
 template <class T, class Found>
 void at(Domain& domain, const T& like, const Found& found) {
   auto& devices = domain.*place<T>;
+  if constexpr (std::is_same_v<T, Interface>)
+    if (std::ranges::count_if(devices, [&](const T& device) { return is_meant(device, like); }) > 1)
+      throw Error(ErrorCode::operation_failed,
+                  "multiple devices matching MAC address " + to_string(like.mac) + " found");
   if constexpr (std::is_same_v<decltype(devices), std::vector<T>&>) {
     if (const auto device = find_in(devices, like); device != devices.end()) return found(*device);
   } else {
@@ -159,6 +163,14 @@ std::optional<Device> find_device(const Domain& domain, const Device& like) {
     if (error.code() != ErrorCode::device_missing) throw;
   }
   return device;
+}
+
+std::optional<Device> find_device(const Domain& domain, const std::string& alias) {
+  std::optional<Device> found;
+  for_each_device(domain, [&](const auto& device) {
+    if (!found && !alias.empty() && device.info.alias == alias) found = device;
+  });
+  return found;
 }
 
 Device remove_device(Domain& domain, const Device& like) {

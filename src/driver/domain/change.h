@@ -20,6 +20,9 @@ void add_device(Domain& domain, Device device);
 /// by its target and port, a generator by its address, alias or values; the balloon and the vsock are the one there is.
 std::optional<Device> find_device(const Domain& domain, const Device& like);
 
+/// The device of that alias.
+std::optional<Device> find_device(const Domain& domain, const std::string& alias);
+
 /// Takes the device out that `like` means, and returns it. Throws Error: DEVICE_MISSING; OPERATION_UNSUPPORTED for a
 /// PCI controller that a device stands behind.
 Device remove_device(Domain& domain, const Device& like);

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <initializer_list>
@@ -102,14 +103,22 @@ void Ownership::give() const {
   }
 }
 
+void Ownership::restore(const FileOwner& file) const noexcept {
+  struct stat status{};
+  // Nobody can be told of a failure here: an owner that stays is the worst that follows.
+  if (::stat(file.path.c_str(), &status) == 0 && status.st_uid == uid_ && status.st_gid == gid_)
+    static_cast<void>(!::chown(file.path.c_str(), file.uid, file.gid));
+}
+
+void Ownership::give_back(const std::string& path) noexcept {
+  const auto file = std::ranges::find(before_, path, &FileOwner::path);
+  if (file == before_.end()) return;
+  restore(*file);
+  before_.erase(file);
+}
+
 void Ownership::restore() noexcept {
-  for (; !before_.empty(); before_.pop_back()) {
-    const FileOwner& file = before_.back();
-    struct stat status{};
-    // Nobody can be told of a failure here: an owner that stays is the worst that follows.
-    if (::stat(file.path.c_str(), &status) == 0 && status.st_uid == uid_ && status.st_gid == gid_)
-      static_cast<void>(!::chown(file.path.c_str(), file.uid, file.gid));
-  }
+  for (; !before_.empty(); before_.pop_back()) restore(before_.back());
 }
 
 ImageLock ImageLock::take(const std::string& path, ImageUse use) {

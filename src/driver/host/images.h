@@ -48,11 +48,16 @@ class Ownership {
   void give() const;
 
   const std::vector<FileOwner>& before() const { return before_; }
+  /// Takes more files in, recorded elsewhere.
+  void add(const std::vector<FileOwner>& more) { before_.insert(before_.end(), more.begin(), more.end()); }
+  /// Restores one file and forgets it.
+  void give_back(const std::string& path) noexcept;
   /// Lets the files stay as they are; gives the record.
   std::vector<FileOwner> release() { return std::exchange(before_, {}); }
 
  private:
   Ownership(std::vector<FileOwner> before, uid_t uid, gid_t gid) : before_(std::move(before)), uid_(uid), gid_(gid) {}
+  void restore(const FileOwner& file) const noexcept;
   void restore() noexcept;
 
   std::vector<FileOwner> before_;

@@ -2,7 +2,9 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <variant>
+#include <vector>
 
 #include "driver/instance/state.h"
 
@@ -13,8 +15,19 @@ struct Rebooted {};
 struct BalloonChanged {
   std::uint64_t kib;
 };
+struct DeviceAdded {
+  std::string alias;
+};
 struct DeviceRemoved {
   std::string alias;
+};
+/// The guest keeps a device that it was asked to give up.
+struct DeviceRemovalFailed {
+  std::string alias;
+};
+/// What was set of a running domain's tuning, by libvirt's names for it ("cputune.vcpupin0").
+struct Tuned {
+  std::vector<std::pair<std::string, std::variant<std::uint64_t, std::string>>> values;
 };
 struct MetadataChanged {
   int type;  ///< virDomainMetadataType
@@ -26,6 +39,7 @@ struct MonitorEvent {
   std::int64_t seconds, microseconds;
 };
 
-using Event = std::variant<Lifecycle, Rebooted, BalloonChanged, DeviceRemoved, MetadataChanged, MonitorEvent>;
+using Event = std::variant<Lifecycle, Rebooted, BalloonChanged, DeviceAdded, DeviceRemoved, DeviceRemovalFailed, Tuned,
+                           MetadataChanged, MonitorEvent>;
 
 }  // namespace instance

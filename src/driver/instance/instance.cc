@@ -121,7 +121,14 @@ void Instance::take(const emulator::Event& event, const qmp::Event& raw) {
       running_->live.current_memory_kib = event.actual_kib;
       environment_.notify(*this, BalloonChanged{event.actual_kib});
       break;
-    case EventKind::device_deleted: environment_.notify(*this, DeviceRemoved{event.device}); break;
+    case EventKind::device_deleted:
+      if (!event.device.empty()) environment_.loop.spawn(finish_removal(event.device));
+      break;
+    case EventKind::device_unplug_error:
+      running_->kept.insert(event.device);
+      running_->removal.notify();
+      environment_.notify(*this, DeviceRemovalFailed{event.device});
+      break;
     default: break;
   }
 }
@@ -204,6 +211,7 @@ Task<void> Instance::watch() {
                                                                                    : Trigger::exit_crashed);
   forget_state();
   over->gone.notify();
+  over->removal.notify();
   if (over->starting) co_return;  // start() tells
   apply(trigger);
   environment_.ended(*this);

@@ -74,6 +74,15 @@ class Instance : public std::enable_shared_from_this<Instance> {
   /// Ends the process: SIGTERM, then SIGKILL unless `graceful`. Returns when nothing of it is left.
   core::Task<void> destroy(bool graceful);
 
+  /// Adds a device to what runs, and to its live description; where it fails, all is undone. Throws Error:
+  /// OPERATION_UNSUPPORTED for what cannot be added, as domain::add_device(), assign_addresses() and validate(), what
+  /// the host refuses, what the emulator refuses.
+  core::Task<void> attach_device(domain::Device device);
+  /// Asks the guest to give up one of the live description's devices. With `wait` for libvirt's five seconds until it
+  /// has; later it goes on by itself. Throws Error: OPERATION_UNSUPPORTED for what cannot be taken out,
+  /// OPERATION_FAILED where the guest refuses.
+  core::Task<void> detach_device(domain::Device device, bool wait);
+
   /// Takes over what an earlier daemon left running, from its state file's text. A machine that died meanwhile is
   /// shutoff.
   core::Task<void> reconnect(std::string state_file);
@@ -91,6 +100,7 @@ class Instance : public std::enable_shared_from_this<Instance> {
   core::Task<void> end_or_restart(bool restart);
   core::Task<void> end_process(bool graceful);
   core::Task<void> watch();
+  core::Task<void> finish_removal(std::string alias);
   core::Task<void> launch(domain::Domain description, int id, bool paused);
   core::Task<void> follow(bool paused);
   Monitor::OnEvent event_handler();

@@ -7,6 +7,7 @@
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/write.hpp>
+#include <cstring>
 #include <utility>
 
 #include "base/file.h"
@@ -26,6 +27,30 @@ constexpr std::chrono::milliseconds connect_interval{2};
 Task<void> until(Monitor::Clock::time_point deadline) {
   core::asio::steady_timer timer(co_await core::asio::this_coro::executor, deadline);
   co_await timer.async_wait(use_awaitable);
+}
+
+ssize_t send_with(int socket, const std::string& bytes, int fd) {
+  iovec part{const_cast<char*>(bytes.data()), bytes.size()};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof fd)] = {};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
+  cmsghdr* header = CMSG_FIRSTHDR(&message);
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_RIGHTS;
+  header->cmsg_len = CMSG_LEN(sizeof fd);
+  std::memcpy(CMSG_DATA(header), &fd, sizeof fd);
+  return ::sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/// What a command that failed tells a client: the emulator's own words.
+emulator::Json value_of(const std::string& command, std::variant<std::monostate, qmp::Reply, qmp::ErrorReply> answer) {
+  if (const auto* refusal = std::get_if<qmp::ErrorReply>(&answer)) {
+    throw Error(ErrorCode::internal_error, "unable to execute QEMU command '" + command + "': " + refusal->description);
+  }
+  return std::move(std::get<qmp::Reply>(answer).value);
 }
 
 }  // namespace
@@ -145,7 +170,8 @@ void Monitor::wake_next() {
   if (!busy_ && !waiting_.empty()) waiting_.front()->notify();
 }
 
-Task<Monitor::Answer> Monitor::round(std::string command, emulator::Json arguments, std::chrono::milliseconds limit) {
+Task<Monitor::Answer> Monitor::round(std::string command, emulator::Json arguments, std::chrono::milliseconds limit,
+                                     int fd) {
   const auto self = shared_from_this();
   const auto deadline = Clock::now() + limit;
   const auto check = [&] {
@@ -180,7 +206,20 @@ Task<Monitor::Answer> Monitor::round(std::string command, emulator::Json argumen
   }
   answer_ = {};
   boost::system::error_code error;
-  co_await (core::asio::async_write(socket_, core::asio::buffer(bytes), redirect_error(use_awaitable, error)) ||
+  std::size_t out = 0;
+  while (fd >= 0 && out == 0) {  // the descriptor goes with the first bytes
+    const ssize_t sent = send_with(socket_.native_handle(), bytes, fd);
+    if (sent > 0) {
+      out = static_cast<std::size_t>(sent);
+    } else if (sent < 0 && errno != EAGAIN && errno != EINTR) {
+      fail(std::string("cannot write to the monitor: ") + std::strerror(errno));
+      check();
+    } else {
+      co_await (socket_.async_wait(Socket::wait_write, redirect_error(use_awaitable, error)) || until(deadline));
+      check();
+    }
+  }
+  co_await (core::asio::async_write(socket_, core::asio::buffer(bytes) + out, redirect_error(use_awaitable, error)) ||
             until(deadline));
   if (error == core::asio::error::operation_aborted) {
     fail("the emulator does not read its monitor");  // half a command is out: there is no way back
@@ -197,11 +236,11 @@ Task<Monitor::Answer> Monitor::round(std::string command, emulator::Json argumen
 
 Task<emulator::Json> Monitor::execute(emulator::Request request, std::chrono::milliseconds limit) {
   const std::string command = request.command;
-  Answer answer = co_await round(command, std::move(request.arguments), limit);
-  if (const auto* refusal = std::get_if<qmp::ErrorReply>(&answer)) {
-    throw Error(ErrorCode::internal_error, "unable to execute QEMU command '" + command + "': " + refusal->description);
-  }
-  co_return std::move(std::get<qmp::Reply>(answer).value);
+  co_return value_of(command, co_await round(command, std::move(request.arguments), limit));
+}
+
+Task<void> Monitor::give(std::string name, base::UniqueFd fd) {
+  value_of("getfd", co_await round("getfd", {{"fdname", std::move(name)}}, command_limit, fd.get()));
 }
 
 Task<std::string> Monitor::pass_through(std::string text) {

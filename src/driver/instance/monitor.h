@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 
+#include "base/unique_fd.h"
 #include "driver/core/error.h"
 #include "driver/core/loop.h"
 #include "driver/emulator/dialect.h"
@@ -36,6 +37,9 @@ class Monitor : public std::enable_shared_from_this<Monitor> {
   /// ("unable to execute QEMU command 'x': …", as libvirt), or when the connection broke; OPERATION_TIMEOUT.
   core::Task<emulator::Json> execute(emulator::Request request, std::chrono::milliseconds limit = command_limit);
 
+  /// Hands a descriptor over, by which later commands name it (getfd). Throws Error: as execute().
+  core::Task<void> give(std::string name, base::UniqueFd fd);
+
   /// A client's own command: the whole reply object, an error one too. The same limits.
   core::Task<std::string> pass_through(std::string text);
 
@@ -51,7 +55,7 @@ class Monitor : public std::enable_shared_from_this<Monitor> {
   Monitor(Socket socket, OnEvent on_event);
   static core::Task<void> read_forever(std::shared_ptr<Monitor> self);
   core::Task<void> shake_hands(Clock::time_point deadline);
-  core::Task<Answer> round(std::string command, emulator::Json arguments, std::chrono::milliseconds limit);
+  core::Task<Answer> round(std::string command, emulator::Json arguments, std::chrono::milliseconds limit, int fd = -1);
   void take(qmp::Message message);
   void fail(const std::string& why);
   void wake_next();

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -56,8 +58,12 @@ struct Running {
   bool starting = true;
   std::optional<Trigger> ending;  ///< why the process is being ended, once that is known
   core::Signal gone;              ///< the process ended
+  /// Of disks that were added: a StratoVirt's are held here, a QEMU locks by itself. By alias.
+  std::map<std::string, host::ImageLock> locks;
+  std::set<std::string> kept;  ///< devices that the guest refused to give up, by alias
+  core::Signal removal;        ///< a device is gone from the machine, or one is kept
   CharacterSockets sockets;
-  explicit Running(core::asio::io_context& context) : gone(context) {}
+  explicit Running(core::asio::io_context& context) : gone(context), removal(context) {}
   /// Throws Error: OPERATION_FAILED where an emulator that was found again does not answer.
   std::shared_ptr<Monitor> connected() const {
     if (!monitor) throw core::Error(core::ErrorCode::operation_failed, "the emulator's monitor is not connected");

@@ -19,10 +19,11 @@
 #include "driver/host/facts.h"
 #include "driver/host/nvram.h"
 #include "driver/host/process_stats.h"
-#include "driver/host/tap.h"
 #include "driver/host/vsock.h"
+#include "driver/instance/backends.h"
 #include "driver/instance/character.h"
 #include "driver/instance/instance.h"
+#include "driver/instance/pinning.h"
 #include "driver/instance/probe.h"
 
 namespace instance {
@@ -66,10 +67,7 @@ base::UniqueFd listen_in(const std::string& folder, const std::string& name) {
 }
 
 void check_files(const domain::Domain& domain) {
-  for (const domain::Disk& disk : domain.disks) {
-    host::require_file(
-        disk.source, disk.source_type == domain::Disk::Source::block ? host::FileKind::block : host::FileKind::regular);
-  }
+  for (const domain::Disk& disk : domain.disks) require_image(disk);
   for (const std::string* path : {&domain.os.kernel, &domain.os.initrd}) {
     if (!path->empty()) host::require_file(*path, host::FileKind::regular);
   }
@@ -80,7 +78,7 @@ void check_files(const domain::Domain& domain) {
 std::vector<std::string> owned_files(const domain::Domain& domain) {
   std::vector<std::string> paths;
   for (const domain::Disk& disk : domain.disks) {
-    if (!disk.shareable && !disk.readonly) paths.push_back(disk.source);
+    if (is_owned(disk)) paths.push_back(disk.source);
   }
   if (!domain.os.kernel.empty()) paths.push_back(domain.os.kernel);
   if (!domain.os.initrd.empty()) paths.push_back(domain.os.initrd);
@@ -98,27 +96,10 @@ std::vector<std::string> hand_over(std::vector<base::UniqueFd> from, std::vector
 }
 
 void prepare_interface(domain::Interface& interface, bool kvm, Prepared& out) {
-  host::TapConfig config;
-  config.name = interface.target;
-  config.bridge = interface.bridge;
-  config.mac = interface.mac;
-  config.mtu = interface.mtu;
-  config.queues = interface.queues.value_or(1);
-  config.managed = interface.target_managed.value_or(true);
-  host::Tap tap = host::Tap::open(config);
-  interface.target = tap.name();
+  TapFds fds = open_tap(interface, kvm);
   emulator::Tap& given = out.resources.taps[interface.info.alias];
-  std::vector<base::UniqueFd> queues;
-  for (const base::UniqueFd& queue : tap.queues()) queues.emplace_back(fcntl(queue.get(), F_DUPFD_CLOEXEC, 3));
-  given.fds = hand_over(std::move(queues), out.fds);
-  if (kvm && interface.backend != domain::Interface::Backend::qemu) {
-    auto vhost = host::open_vhost_net(config.queues);
-    if (vhost.empty() && interface.backend == domain::Interface::Backend::vhost) {
-      throw Error(ErrorCode::config_unsupported,
-                  "vhost-net is not supported with this host: " + host::vhost_net().reason);
-    }
-    given.vhost_fds = hand_over(std::move(vhost), out.fds);
-  }
+  given.fds = hand_over(std::move(fds.queues), out.fds);
+  given.vhost_fds = hand_over(std::move(fds.vhost), out.fds);
 }
 
 std::string default_nvram_template(const domain::Domain& domain, const Settings& settings) {
@@ -156,10 +137,7 @@ Prepared prepare(const Environment& environment, domain::Domain domain, int id, 
   const std::string short_name = "domain-" + std::to_string(id) + "-" + safe_name(domain.name, name_in_folder);
 
   for (const domain::Disk& disk : domain.disks) {
-    const auto use = disk.readonly    ? host::ImageUse::read_only
-                     : disk.shareable ? host::ImageUse::shared
-                                      : host::ImageUse::exclusive;
-    auto lock = host::ImageLock::take(disk.source, use);
+    auto lock = lock_image(disk);
     if (domain.type == domain::Type::kvm) out.locks.push_back(std::move(lock));
   }
   const std::string folder = environment.layout.state + "/" + short_name;
@@ -372,6 +350,8 @@ Task<void> Instance::follow(bool paused) {
   for (emulator::Request& request : emulator::initial_requests(running_->live, running_->capabilities)) {
     co_await monitor->execute(std::move(request));
   }
+  if (gone()) co_return;
+  co_await pin_all(shared_from_this());
   if (!paused) co_await monitor->execute(emulator::cont());
   if (gone()) co_return;
   running_->starting = false;

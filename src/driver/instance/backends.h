@@ -1,0 +1,28 @@
+#pragma once
+
+#include <vector>
+
+#include "base/unique_fd.h"
+#include "driver/domain/domain.h"
+#include "driver/host/images.h"
+
+/// What the host gives for one device: when its machine starts, and when it is added to one that runs. Calls block: for
+/// the pool.
+namespace instance {
+
+/// Throws Error as host::require_file().
+void require_image(const domain::Disk& disk);
+/// Throws Error as host::ImageLock::take().
+host::ImageLock lock_image(const domain::Disk& disk);
+/// Whether the image is the emulator's user's own while the machine runs.
+bool is_owned(const domain::Disk& disk);
+
+/// The ends of an interface's tap; of vhost-net where it is used.
+struct TapFds {
+  std::vector<base::UniqueFd> queues, vhost;
+};
+/// Makes the tap and notes its name. Throws Error as host::Tap::open(); CONFIG_UNSUPPORTED where vhost-net is asked for
+/// and not there.
+TapFds open_tap(domain::Interface& interface, bool kvm);
+
+}  // namespace instance
