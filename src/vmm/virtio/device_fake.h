@@ -34,7 +34,9 @@ class Bench {
   explicit Bench(Device& device, std::size_t memory = std::size_t{4} << 20)
       : ram(memory), interrupts(device.traits().queue_sizes.size()), device_(device) {}
 
-  bool activate(std::uint64_t features) {
+  bool activate(std::uint64_t features) { return device_.activate(make_active(features)); }
+  /// What a device gets then: new, empty queues.
+  Active make_active(std::uint64_t features) {
     const bool event_index = features & feature::event_idx, tables = features & feature::indirect_desc;
     Active active{ram.memory(), interrupts, features, {}, {}};
     queues.clear();
@@ -42,7 +44,7 @@ class Bench {
       queues.emplace_back(ram, size, event_index, tables);
       active.queues.emplace_back(queues.back().queue());
     }
-    return device_.activate(std::move(active));
+    return active;
   }
   Driver& operator[](std::size_t index) { return queues.at(index); }
 
