@@ -57,6 +57,19 @@ TEST(Find, GoesByWhatNamesTheDevice) {
   EXPECT_TRUE(finds("<console type='pty'><target type='virtio' port='0'/></console>"));
 }
 
+TEST(Find, RefusesToChooseBetweenTwoCardsOfOneAddress) {
+  const Domain domain = with(network_card(first_mac) + network_card(first_mac));
+  refusal(ErrorCode::operation_failed, [&] { find_device(domain, parse_device(network_card(first_mac))); });
+}
+
+TEST(Find, GoesByAlias) {
+  Domain domain = with(disk("vda") + rng);
+  assign_aliases(domain);
+  EXPECT_TRUE(std::holds_alternative<Rng>(find_device(domain, "rng0").value()));
+  EXPECT_FALSE(find_device(domain, "rng1").has_value());
+  EXPECT_FALSE(find_device(domain, "").has_value());
+}
+
 TEST(Remove, TakesTheOneThatIsMeant) {
   Domain domain = with(disk("vda") + disk("vdb") + network_card(first_mac) + balloon);
   const Device removed = remove_device(domain, parse_device(disk("vda")));

@@ -1,12 +1,15 @@
 #include "driver/instance/monitor.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
+#include <cstring>
 #include <thread>
 
 #include "base/unique_fd.h"
@@ -74,6 +77,22 @@ class Peer {
     for (char byte = 0; recv(socket_.get(), &byte, 1, 0) == 1 && byte != '\n';) line += byte;
     return line.empty() ? Json() : Json::parse(line);
   }
+  /// The next command and the descriptor that came with it, -1 for none.
+  std::pair<Json, base::UniqueFd> hear_with_fd() {
+    std::array<char, 4096> bytes{};
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+    iovec part{bytes.data(), bytes.size()};
+    msghdr message{};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    const ssize_t got = recvmsg(socket_.get(), &message, MSG_CMSG_CLOEXEC);
+    int fd = -1;
+    if (const cmsghdr* header = CMSG_FIRSTHDR(&message)) std::memcpy(&fd, CMSG_DATA(header), sizeof fd);
+    return {got > 0 ? Json::parse(std::string(bytes.data(), static_cast<std::size_t>(got))) : Json(),
+            base::UniqueFd(fd)};
+  }
   void greet() {
     say(greeting);
     hear();
@@ -138,6 +157,40 @@ TEST_F(MonitorTest, CommandsAreAnswered) {
   });
   EXPECT_EQ(execute("query-status"), "query-status");
   EXPECT_EQ(execute("stop"), "stop");
+}
+
+TEST_F(MonitorTest, ADescriptorIsHandedOverWithItsName) {
+  std::array<int, 2> ends{};
+  ASSERT_EQ(pipe2(ends.data(), O_CLOEXEC), 0);
+  const base::UniqueFd read(ends[0]);
+  base::UniqueFd write(ends[1]);
+  connect([](Peer& peer) {
+    peer.greet();
+    const auto [command, fd] = peer.hear_with_fd();
+    const bool right = command["execute"] == "getfd" && command["arguments"] == Json{{"fdname", "tap"}};
+    if (right && ::write(fd.get(), "x", 1) == 1)
+      peer.say(Json{{"return", Json::object()}, {"id", command["id"]}}.dump() + "\n");
+    peer.stay_silent();
+  });
+  run(loop, monitor->give("tap", std::move(write)));
+  char byte = 0;
+  EXPECT_EQ(::read(read.get(), &byte, 1), 1);
+  EXPECT_EQ(byte, 'x');
+  EXPECT_EQ(::read(read.get(), &byte, 1), 0) << "a copy stayed on this side";
+  monitor->close();
+}
+
+TEST_F(MonitorTest, ADescriptorThatIsRefusedIsAnError) {
+  connect([](Peer& peer) {
+    peer.greet();
+    const auto [command, fd] = peer.hear_with_fd();
+    peer.say(Json{{"error", {{"class", "GenericError"}, {"desc", "no room"}}}, {"id", command["id"]}}.dump() + "\n");
+    peer.stay_silent();
+  });
+  const Error refused = error_of([&] { run(loop, monitor->give("tap", base::UniqueFd(dup(0)))); });
+  EXPECT_EQ(refused.code(), ErrorCode::internal_error);
+  EXPECT_EQ(refused.detail(), "unable to execute QEMU command 'getfd': no room");
+  monitor->close();
 }
 
 TEST_F(MonitorTest, ASocketThatComesLateIsWaitedFor) {
