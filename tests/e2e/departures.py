@@ -43,6 +43,22 @@ DEPARTURES = {
     "vCPUs come and go": Departure(True, False, "a StratoVirt's machine has no hotplug of vCPUs; their number is set for the next start"),
 }
 
+_NO_SUPPORT = r"1 error: (.* / error: )?this function is not supported by the connection driver: "
+_CHANGES = "inactive|running|paused|transient"  # a read-only client is refused as libvirt refuses it
+_LATER = "a call that this driver does not have yet, as every such call is answered"
+
 # Commands of virsh that ours answers otherwise (test_commands.py), as patterns: (command, states, the answer's beginning, why).
 COMMANDS = [
+    ("version.*", "host", r"0 .* / Using API: StratoVirt N / Running hypervisor: StratoVirt N", "the driver's own identity"),
+    ("node(cpu|mem)stats 1000", "host", r"1 error: .* / error: invalid argument: .*1000|1 error: .* / error: invalid argument: .*N", "the processor or cell is named"),
+    ("cpu-models x86_64", "host", r"0 all CPU models are accepted$", "the emulators' own models are passed on, not libvirt's list"),
+    ("nodesevinfo|allocpages .*|restore .*|save-image-dumpxml .*", "host", _NO_SUPPORT, _LATER),
+    ("domfsfreeze .*|domfsthaw .*|guestvcpus .*|get-user-sshkeys .*|set-user-password .*|qemu-agent-command .*|dompmsuspend .*", _CHANGES, _NO_SUPPORT, "no channel to a guest's agent can be described"),
+    ("dompmwakeup .*|set-lifecycle-action NAME reboot .*|domdirtyrate-calc .*|domlaunchsecinfo .*|migrate-.*|domblkthreshold .*", _CHANGES, _NO_SUPPORT, _LATER),
+    ("domtime NAME --(now|sync)", "inactive", r"1 error: Requested operation is not valid: domain is not running$", "libvirt looks at the emulator's commands before the state"),
+    ("destroy NAME --remove-logs", _CHANGES, r"1 error: .* / error: invalid argument: unsupported flags \(", "a log is the administrator's: it stays"),
+    ("shutdown NAME --mode acpi,agent", "inactive", r"1 error: .* / error: Requested operation is not valid: domain is not running$", "libvirt 9.0 tells of a success"),
+    ("(shutdown|reboot) NAME --mode (initctl|signal)", _CHANGES, r"1 error: .* / error: invalid argument: unsupported flags \(", "libvirt leaves out its own phrase for the code"),
+    ("domifaddr NAME --source arp", "running|paused|transient|readonly", r"0 Name MAC address Protocol Address", "libvirt 9.0 refuses the length of what kernels of today answer"),
+    ("domstats NAME( --cpu-total)?", "inactive", r"0 Domain: 'NAME'", "libvirt tells its own time there (it asks for the process 0)"),
 ]

@@ -438,12 +438,12 @@ class Bench:
         text = "; ".join(part for part in (result.out, result.err) if part)
         text = text.replace(str(self.base), "BASE").replace(self.name, "NAME").replace(self.uri, "URI")
         text = re.sub(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "UUID", text)
-        text = re.sub(r"(?<![\w:.])\d+(\.\d+)*|(?<=vnet)\d+", "N", text)
+        text = re.sub(r"(?<!\w)(?<![0-9a-f]{2}:)\d+(\.\d+)*|(?<=vnet)\d+", "N", text)
         text = re.sub(r"\b[y-]+y[y-]*(?=\s|$)", "y", text)
         text = re.sub(r" in function \w+", "", text)
         text = re.sub(r"-{4,}", "--", re.sub(r" +", " ", text))
         lines = [line.strip() for line in text.splitlines()]
-        return f"{result.status} {' / '.join(line for line in lines if line)}"[:LONGEST]
+        return f"{result.status} {' / '.join(line for line in lines if line)}"[:LONGEST].strip()
 
     def answer(self, command):
         self.ready()
