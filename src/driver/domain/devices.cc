@@ -113,7 +113,7 @@ Device parse_device(std::string_view xml) {
   const std::string name(root.name());
   refuse_known_device(root);
   const Row* row = row_of(name);
-  if (!row) throw Error(ErrorCode::internal_error, "unknown device type '" + name.substr(0, 64) + "'");
+  if (!row) throw Error(ErrorCode::config_unsupported, "unknown device type '" + name.substr(0, 64) + "'");
   return row->parse(root, false, nullptr);
 }
 

@@ -119,8 +119,8 @@ TEST(Device, AloneIsReadAndRefusedAsInADomain) {
   EXPECT_EQ(std::get<Disk>(device).info.address, std::nullopt);
   refusal(ErrorCode::config_unsupported, [] { parse_device("<graphics type='vnc'/>"); });
   refusal(ErrorCode::config_unsupported, [] { parse_device("<disk><mirror/></disk>"); });
-  EXPECT_EQ(refusal(ErrorCode::internal_error, [] { parse_device("<frob/>"); }),
-            "internal error: unknown device type 'frob'");
+  EXPECT_EQ(refusal(ErrorCode::config_unsupported, [] { parse_device("<frob/>"); }),
+            "unsupported configuration: unknown device type 'frob'");
   refusal(ErrorCode::xml_detail, [] { parse_device("<disk>"); });
 }
 
