@@ -19,10 +19,6 @@ host::ImageLock lock_image(const domain::Disk& disk) {
                                                              : host::ImageUse::exclusive);
 }
 
-bool is_owned(const domain::Disk& disk) {
-  return !disk.shareable && !disk.readonly;
-}
-
 TapFds open_tap(domain::Interface& interface, bool kvm) {
   host::TapConfig config;
   config.name = interface.target;

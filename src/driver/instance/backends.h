@@ -14,8 +14,6 @@ namespace instance {
 void require_image(const domain::Disk& disk);
 /// Throws Error as host::ImageLock::take().
 host::ImageLock lock_image(const domain::Disk& disk);
-/// Whether the image is the emulator's user's own while the machine runs.
-bool is_owned(const domain::Disk& disk);
 
 /// The ends of an interface's tap; of vhost-net where it is used.
 struct TapFds {

@@ -94,7 +94,7 @@ Given take_from_host(domain::Device& device, bool kvm, const Settings& settings)
     require_image(*disk);
     host::ImageLock lock = lock_image(*disk);
     if (kvm) given.lock = std::move(lock);
-    if (settings.dynamic_ownership && is_owned(*disk))
+    if (settings.dynamic_ownership)
       given.ownership = host::Ownership::record({disk->source}, settings.identity.uid, settings.identity.gid);
   } else if (const auto* rng = std::get_if<domain::Rng>(&device)) {
     host::require_file(rng->backend, host::FileKind::character);
@@ -104,7 +104,7 @@ Given take_from_host(domain::Device& device, bool kvm, const Settings& settings)
 
 const std::string* owned_file(const domain::Device& device) {
   const auto* disk = std::get_if<domain::Disk>(&device);
-  return disk && is_owned(*disk) ? &disk->source : nullptr;
+  return disk ? &disk->source : nullptr;
 }
 
 /// Sends the requests, whatever becomes of each.

@@ -77,9 +77,7 @@ void check_files(const domain::Domain& domain) {
 
 std::vector<std::string> owned_files(const domain::Domain& domain) {
   std::vector<std::string> paths;
-  for (const domain::Disk& disk : domain.disks) {
-    if (is_owned(disk)) paths.push_back(disk.source);
-  }
+  for (const domain::Disk& disk : domain.disks) paths.push_back(disk.source);
   if (!domain.os.kernel.empty()) paths.push_back(domain.os.kernel);
   if (!domain.os.initrd.empty()) paths.push_back(domain.os.initrd);
   if (domain.os.nvram) paths.push_back(domain.os.nvram->path);
