@@ -10,28 +10,6 @@
 namespace machine {
 namespace {
 
-chardev::Config chardev_config(const cmdline::Chardev& from) {
-  using Kind = chardev::Config::Kind;
-  chardev::Config config;
-  config.id = from.id;
-  switch (from.kind) {
-    case cmdline::Chardev::Kind::stdio: config.kind = Kind::stdio; break;
-    case cmdline::Chardev::Kind::pty: config.kind = Kind::pty; break;
-    case cmdline::Chardev::Kind::file: config.kind = Kind::file; break;
-    case cmdline::Chardev::Kind::unix_socket: config.kind = Kind::unix_socket; break;
-    case cmdline::Chardev::Kind::tcp_socket: config.kind = Kind::tcp_socket; break;
-  }
-  config.path = from.path;
-  config.host = from.host;
-  config.port = from.port;
-  config.fd = from.fd;
-  config.server = from.server;
-  config.wait = from.server && from.wait;
-  config.log_file = from.log_file;
-  config.log_append = from.log_append;
-  return config;
-}
-
 memory::Backend ram_backend(const cmdline::Memory& from) {
   return {.size = from.size, .path = from.path, .share = from.share, .prealloc = from.prealloc, .dump = from.dump};
 }
@@ -76,11 +54,18 @@ Machine::Machine(const cmdline::Config& config, loop::Clock& clock, loop::Loop& 
       board_(*hypervisor_, loop, ram_backend(config.memory),
              {.power_off = [this] { power_off(); },
               .reset = [this] { reset(true); },
-              .panic = [this](platform::Panic::Event event) { panicked(event); }}) {
-  for (const cmdline::Chardev& one : config_.chardevs) {
-    chardevs_[one.id] = std::make_unique<chardev::Chardev>(chardev_config(one), loop_);
+              .panic = [this](platform::Panic::Event event) { panicked(event); }}),
+      devices_(board_, *hypervisor_, backends_, loop, config.smp.cpus,
+               [this](const std::string& id) { notify_({Event::Kind::device_deleted, false, id}); }) {
+  for (const cmdline::Chardev& one : config_.chardevs) add_chardev(backends_, one, loop_);
+  for (const cmdline::Iothread& one : config_.iothreads) {
+    backends_.iothreads[one.id] = std::make_unique<IoThread>(one.id, clock_, nullptr);
   }
-  if (config_.serial) board_.add_serial(chardev(*config_.serial));
+  for (const cmdline::Drive& one : config_.drives) backends_.drives[one.id] = one;
+  for (const cmdline::Netdev& one : config_.netdevs) backends_.netdevs[one.id] = one;
+  for (const cmdline::RngBackend& one : config_.rngs) backends_.rngs[one.id] = one;
+  if (config_.serial) board_.add_serial(backends_.chardev(*config_.serial));
+  for (const cmdline::Device& one : config_.devices) devices_.add(one, false);
   if (const auto* const vm = dynamic_cast<kvm::Vm*>(hypervisor_.get())) make_vcpus(*vm);
 }
 
@@ -281,22 +266,6 @@ void Machine::boot() {
     for (std::size_t i = 0; i < power_on_.size(); ++i) power_on_[i].restore(*threads_->vcpus()[i], &entry);
   }
   booted_ = true;
-}
-
-// --- parts
-
-chardev::Chardev& Machine::chardev(const std::string& id) {
-  const auto found = chardevs_.find(id);
-  if (found == chardevs_.end()) throw std::invalid_argument("there is no chardev '" + id + "'");
-  return *found->second;
-}
-
-loop::Loop& Machine::iothread_or_main(const std::string& id) {
-  if (id.empty()) return loop_;
-  for (const auto& one : iothreads_) {
-    if (one->id() == id) return one->loop();
-  }
-  throw std::invalid_argument("there is no iothread '" + id + "'");
 }
 
 }  // namespace machine

@@ -2,20 +2,18 @@
 
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "vmm/chardev/chardev.h"
 #include "vmm/cmdline/machine_config.h"
 #include "vmm/cpu/vcpu_thread.h"
 #include "vmm/cpu/x86_64/cpuid.h"
 #include "vmm/cpu/x86_64/state.h"
-#include "vmm/machine/iothread.h"
+#include "vmm/machine/backends.h"
+#include "vmm/machine/devices.h"
 #include "vmm/machine/q35.h"
-#include "vmm/pci/root_port.h"
 
 namespace machine {
 
@@ -60,18 +58,13 @@ class Machine {
   hypervisor::Hypervisor& hypervisor() { return *hypervisor_; }
   const std::vector<pid_t>& vcpu_threads() const;
 
-  loop::Loop& iothread_or_main(const std::string& id);
-  chardev::Chardev& chardev(const std::string& id);
-  const std::map<std::string, std::unique_ptr<chardev::Chardev>>& chardevs() const { return chardevs_; }
-  const std::vector<std::unique_ptr<IoThread>>& iothreads() const { return iothreads_; }
+  Backends& backends() { return backends_; }
+  Devices& devices() { return devices_; }
   const cmdline::Config& config() const { return config_; }
   loop::Loop& loop() { return loop_; }
 
  private:
   void make_vcpus(const kvm::Vm& vm);
-  void add_root_port(const cmdline::RootPort& port);
-  void add_device(const cmdline::Device& device);
-  pci::Bus& find_bus(const std::string& name);
   void boot();
   void stop_vcpus();
   void set_state(RunState state);
@@ -89,11 +82,9 @@ class Machine {
   RunState state_ = RunState::prelaunch;
   bool reset_requested_ = false, booted_ = false;
 
-  std::vector<std::unique_ptr<IoThread>> iothreads_;
-  std::map<std::string, std::unique_ptr<chardev::Chardev>> chardevs_;
+  Backends backends_;
   Q35 board_;
-  std::map<std::string, std::unique_ptr<pci::RootPort>> root_ports_;
-  std::vector<std::unique_ptr<pci::Function>> functions_;
+  Devices devices_;
 
   std::optional<cpu::Cpuid> cpuid_;
   std::vector<cpu::PowerOnState> power_on_;

@@ -1,0 +1,242 @@
+#include "vmm/machine/devices.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "base/file.h"
+#include "vmm/block/raw_file.h"
+#include "vmm/pci/registers.h"
+#include "vmm/virtio/blk.h"
+#include "vmm/virtio/rng.h"
+
+namespace machine {
+namespace {
+
+constexpr unsigned most_queues = 32;  // of a disk that has one a vCPU
+
+std::string place_name(const cmdline::PciPlace& place) {
+  return place.bus + " slot " + std::to_string(place.slot) + " function " + std::to_string(place.function);
+}
+
+}  // namespace
+
+Devices::Devices(Q35& board, hypervisor::Hypervisor& hypervisor, Backends& backends, loop::Loop& loop, unsigned cpus,
+                 std::function<void(const std::string&)> deleted)
+    : board_(board),
+      hypervisor_(hypervisor),
+      backends_(backends),
+      loop_(loop),
+      cpus_(cpus),
+      deleted_(std::move(deleted)) {}
+
+/// What is behind a root port goes before it.
+Devices::~Devices() {
+  std::erase_if(functions_, [](const auto& one) { return one.second.port != nullptr; });
+}
+
+void Devices::add(const cmdline::Device& config, bool running) {
+  std::visit(
+      [&](const auto& one) {
+        if (contains(one.id)) throw std::invalid_argument("there is a device '" + one.id + "' already");
+        make(one, running);
+      },
+      config);
+}
+
+void Devices::remove(const std::string& id) {
+  if (const auto port = ports_.find(id); port != ports_.end()) {
+    port->second.console->remove_port(port->second.number);
+    ports_.erase(port);
+    return deleted_(id);
+  }
+  const auto found = functions_.find(id);
+  if (found == functions_.end()) throw std::invalid_argument("Device '" + id + "' not found");
+  if (!found->second.port) throw std::runtime_error("Bus '" + std::string("pcie.0") + "' does not support hotplugging");
+  found->second.port->unplug();
+}
+
+// --- places
+
+void Devices::plug(std::unique_ptr<pci::Function> function, const cmdline::PciPlace& place, bool running,
+                   std::shared_ptr<block::Disk> disk) {
+  Plugged plugged;
+  plugged.disk = std::move(disk);
+  plugged.devfn = place.slot << 3 | place.function;
+  if (place.bus == "pcie.0") {
+    plugged.bus = &board_.pci();
+    if (running) throw std::runtime_error("Bus 'pcie.0' does not support hotplugging");
+  } else {
+    const auto found = functions_.find(place.bus);
+    plugged.port = found == functions_.end() ? nullptr : dynamic_cast<pci::RootPort*>(found->second.function.get());
+    if (!plugged.port) throw std::invalid_argument("there is no bus '" + place.bus + "'");
+    plugged.bus = &plugged.port->secondary();
+  }
+  if (const pci::Function* const there = plugged.bus->at(plugged.devfn)) {
+    throw std::invalid_argument(place_name(place) + " is taken by '" + there->id() + "'");
+  }
+  if (place.multifunction) {
+    constexpr std::uint8_t multifunction = 0x80;
+    function->config().set_bits<std::uint8_t>(pci::reg::header_type, multifunction, true);
+  }
+  const std::string id = function->id();
+  plugged.bus->add(plugged.devfn, *function);
+  if (plugged.port) plugged.port->plug(running);
+  plugged.function = std::move(function);
+  functions_.emplace(id, std::move(plugged));
+}
+
+/// The guest has turned off the power of what is behind a root port.
+void Devices::unplugged(const std::string& port) {
+  // Not on the back of the access that did it.
+  loop_.post([this, port] {
+    std::vector<std::string> gone;
+    for (const auto& [id, one] : functions_) {
+      if (one.port && one.port->id() == port) gone.push_back(id);
+    }
+    for (const std::string& id : gone) {
+      Plugged& one = functions_.at(id);
+      pci::RootPort& from = *one.port;
+      one.bus->remove(one.devfn);
+      std::erase_if(ports_, [&](const auto& entry) {
+        const auto console = consoles_.find(id);
+        return console != consoles_.end() && entry.second.console == console->second;
+      });
+      consoles_.erase(id);
+      functions_.erase(id);
+      from.emptied();
+      deleted_(id);
+    }
+  });
+}
+
+loop::Loop& Devices::loop_of(const std::string& iothread) {
+  return iothread.empty() ? loop_ : backends_.iothread(iothread).loop();
+}
+
+std::unique_ptr<pci::Function> Devices::transport(const std::string& id, std::unique_ptr<virtio::Device> device,
+                                                  loop::Loop& loop) {
+  return std::make_unique<virtio::PciTransport>(id, std::move(device), board_.memory(), hypervisor_, loop_, loop);
+}
+
+// --- one function a kind
+
+void Devices::make(const cmdline::RootPort& config, bool running) {
+  if (config.place.bus != "pcie.0")
+    throw std::invalid_argument("a root port is on pcie.0, not on '" + config.place.bus + "'");
+  plug(std::make_unique<pci::RootPort>(pci::RootPortConfig{config.id, config.port, config.chassis}, board_.pci(),
+                                       config.place.slot, [this, id = config.id] { unplugged(id); }),
+       config.place, running);
+}
+
+void Devices::make(const cmdline::VirtioSerial& config, bool running) {
+  auto console = std::make_unique<virtio::Console>(virtio::ConsoleConfig{.max_ports = config.max_ports});
+  virtio::Console* const raw = console.get();
+  plug(transport(config.id, std::move(console), loop_), config.place, running);
+  consoles_[config.id] = raw;
+}
+
+void Devices::make(const cmdline::SerialPort& config, bool) {
+  // The original names no controller: there is one.
+  std::string controller = config.bus.substr(0, config.bus.find('.'));
+  if (controller.empty() && consoles_.size() == 1) controller = consoles_.begin()->first;
+  const auto found = consoles_.find(controller);
+  if (found == consoles_.end()) {
+    throw std::invalid_argument(config.bus.empty() ? "'" + config.id + "' needs one virtio-serial-pci"
+                                                   : "there is no bus '" + config.bus + "'");
+  }
+  chardev::Chardev& chardev = backends_.chardev(config.chardev);
+  // Port 0 is left to a console, which drivers without several ports know.
+  unsigned number = config.number.value_or(config.console ? 0 : 1);
+  while (!found->second->add_port(number, chardev, config.console, config.name)) {
+    if (config.number) throw std::invalid_argument("port " + std::to_string(number) + " is taken or is none");
+    if (++number > 31) throw std::invalid_argument("'" + controller + "' has no free port");
+  }
+  ports_.emplace(config.id, Port{found->second, number});
+}
+
+std::shared_ptr<block::Disk> Devices::open_disk(const cmdline::Drive& drive, loop::Loop& loop) {
+  using Aio = cmdline::Drive::Aio;
+  using From = cmdline::Drive::Detect;
+  using To = block::RawFileConfig::Detect;
+  // A disk belongs to its loop, whose lock is held already where it is the main one.
+  const auto locked = [this, &loop](const auto& act) {
+    if (&loop == &loop_) return act();
+    const base::Lock lock(loop.mutex());
+    return act();
+  };
+  return locked([&] {
+    return std::shared_ptr<block::Disk>(
+        new block::RawFile({.path = drive.file,
+                            .fd = base::UniqueFd(drive.fd),
+                            .read_only = drive.read_only,
+                            .direct = drive.direct,
+                            .discard = drive.discard,
+                            .share = drive.share,
+                            .no_flush = drive.no_flush,
+                            .use_io_uring = drive.aio != Aio::threads,
+                            .detect_zeroes = drive.detect_zeroes == From::off  ? To::off
+                                             : drive.detect_zeroes == From::on ? To::on
+                                                                               : To::unmap,
+                            .iops_total = drive.iops_total},
+                           loop),
+        [locked](block::Disk* disk) { locked([disk] { delete disk; }); });
+  });
+}
+
+void Devices::make(const cmdline::VirtioBlk& config, bool running) {
+  cmdline::Drive& drive = Backends::find(backends_.drives, "drive", config.drive);
+  for (const auto& [id, one] : functions_) {
+    if (one.drive == drive.id) throw std::invalid_argument("drive '" + drive.id + "' is used by '" + id + "'");
+  }
+  loop::Loop& loop = loop_of(config.iothread);
+  std::shared_ptr<block::Disk> disk = open_disk(drive, loop);
+  drive.fd = -1;  // is the disk's now
+  auto device = std::make_unique<virtio::Blk>(
+      virtio::BlkConfig{.queues = config.queues ? config.queues : std::min(cpus_, most_queues),
+                        .queue_size = static_cast<std::uint16_t>(config.queue_size),
+                        .serial = config.serial,
+                        .write_zeroes = drive.discard || drive.detect_zeroes != cmdline::Drive::Detect::off},
+      *disk);
+  plug(transport(config.id, std::move(device), loop), config.place, running, std::move(disk));
+  functions_.at(config.id).drive = drive.id;
+}
+
+std::map<std::string, const block::Disk*> Devices::disks() const {
+  std::map<std::string, const block::Disk*> result;
+  for (const auto& [id, one] : functions_) {
+    if (one.disk) result[one.drive] = one.disk.get();
+  }
+  return result;
+}
+
+void Devices::make(const cmdline::VirtioRng& config, bool running) {
+  const cmdline::RngBackend& backend = Backends::find(backends_.rngs, "rng", config.rng);
+  auto device =
+      std::make_unique<virtio::Rng>(virtio::RngConfig{.source = base::open_file(backend.file, O_RDONLY | O_NONBLOCK),
+                                                      .max_bytes = config.max_bytes,
+                                                      .period_ms = config.period_ms},
+                                    loop_);
+  plug(transport(config.id, std::move(device), loop_), config.place, running);
+}
+
+namespace {
+
+[[noreturn]] void not_there(const std::string& id, const char* kind) {
+  throw std::runtime_error("'" + id + "': this program has no " + kind);
+}
+
+}  // namespace
+
+void Devices::make(const cmdline::VirtioNet& config, bool) {
+  not_there(config.id, "virtio-net-pci");
+}
+void Devices::make(const cmdline::VirtioBalloon& config, bool) {
+  not_there(config.id, "virtio-balloon-pci");
+}
+void Devices::make(const cmdline::VhostVsock& config, bool) {
+  not_there(config.id, "vhost-vsock-pci");
+}
+
+}  // namespace machine

@@ -1,0 +1,124 @@
+#include <fcntl.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <exception>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/file.h"
+#include "vmm/cmdline/machine_config.h"
+#include "vmm/hypervisor/kvm/vm.h"
+#include "vmm/hypervisor/qtest/qtest.h"
+#include "vmm/machine/machine.h"
+
+namespace {
+
+constexpr char usage[] =
+    "usage: stratovirt [options]\n"
+    "A virtual machine monitor for Linux guests on KVM. The options are StratoVirt's; docs/vmm.md has them all.\n"
+    "  -machine q35[,accel=kvm]  -smp N  -m SIZE  -kernel FILE  -initrd FILE  -append TEXT  -serial stdio\n"
+    "  -drive id=D,file=IMAGE,format=raw,if=none  -device virtio-blk-pci,id=N,drive=D,bus=pcie.0,addr=0x2\n"
+    "  -qmp unix:PATH,server,nowait  -S  -daemonize  -pidfile FILE  -D FILE  -V  -h\n";
+
+/// The process in the background. Whoever started the program waits until the machine is there or cannot be had, and
+/// reads its errors till then.
+class Background {
+ public:
+  /// To be called before there are threads.
+  Background() {
+    int ends[2];
+    if (::pipe2(ends, O_CLOEXEC) < 0) base::throw_errno(errno, "pipe2");
+    const base::UniqueFd waiting(ends[0]);
+    told_.reset(ends[1]);
+    const pid_t child = ::fork();
+    if (child < 0) base::throw_errno(errno, "fork");
+    if (child > 0) {
+      told_.reset();
+      char byte = 0;
+      ::_exit(::read(waiting.get(), &byte, 1) == 1 ? 0 : 1);
+    }
+    ::setsid();
+  }
+  void ready() {
+    const base::UniqueFd nothing = base::open_file("/dev/null", O_RDWR);
+    for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+      if (fd != STDERR_FILENO || !keep_errors) ::dup2(nothing.get(), fd);
+    }
+    [[maybe_unused]] const auto wrote = ::write(told_.get(), "", 1);
+    told_.reset();
+  }
+  bool keep_errors = false;  ///< they go to a log
+
+ private:
+  base::UniqueFd told_;
+};
+
+std::unique_ptr<hypervisor::Hypervisor> make_hypervisor(cmdline::Accel accel) {
+  switch (accel) {
+    case cmdline::Accel::kvm: return std::make_unique<kvm::Vm>();
+    case cmdline::Accel::qtest: return std::make_unique<qtest::Qtest>(qtest::Protocol::qtest);
+    case cmdline::Accel::mod_test: return std::make_unique<qtest::Qtest>(qtest::Protocol::mod_test);
+  }
+  return nullptr;
+}
+
+int run(const cmdline::Config& config) {
+  std::optional<Background> background;
+  if (config.daemonize) background.emplace();
+  if (!config.log_file.empty()) {
+    const base::UniqueFd log = base::open_file(config.log_file, O_WRONLY | O_CREAT | O_APPEND, 0600);
+    ::dup2(log.get(), STDERR_FILENO);
+    if (background) background->keep_errors = true;
+  }
+  const bool simulated = config.accel != cmdline::Accel::kvm;
+  loop::Clock clock(simulated ? loop::Clock::Kind::simulated : loop::Clock::Kind::real);
+  loop::Loop loop(clock);
+  std::optional<machine::Machine> machine;
+  {
+    const base::Lock lock(loop.mutex());
+    machine.emplace(config, clock, loop, make_hypervisor(config.accel), [](const machine::Event&) {});
+    machine->start_threads({});
+    if (simulated) {
+      auto& driven = dynamic_cast<qtest::Qtest&>(machine->hypervisor());
+      driven.connect(config.test_socket,
+                     {loop, machine->board().memory_bus(), machine->board().ports(), machine->board().memory()},
+                     [&loop] { loop.stop(); });
+    }
+    if (!config.pid_file.empty()) base::replace_file(config.pid_file, std::to_string(::getpid()) + "\n", 0644);
+    if (!config.start_paused) machine->resume();
+  }
+  if (background) background->ready();
+  loop.run();
+  const base::Lock lock(loop.mutex());
+  machine.reset();
+  if (!config.pid_file.empty()) ::unlink(config.pid_file.c_str());
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::signal(SIGPIPE, SIG_IGN);
+  ::umask(0077);
+  try {
+    const auto parsed = cmdline::parse(std::vector<std::string>(argv + 1, argv + argc));
+    if (std::holds_alternative<cmdline::ShowHelp>(parsed)) {
+      std::fputs(usage, stdout);
+    } else if (std::holds_alternative<cmdline::ShowVersion>(parsed)) {
+      std::puts("StratoVirt " STRATOVIRT_VERSION);
+    } else {
+      const auto& config = std::get<cmdline::Config>(parsed);
+      cmdline::validate(config);
+      return run(config);
+    }
+    return 0;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "stratovirt: %s\n", error.what());
+    return 1;
+  }
+}
