@@ -1,0 +1,45 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/unique_fd.h"
+#include "vmm/monitor/machine_control.h"
+
+/// QMP's words: a request's text in, a reply's text out.
+namespace monitor {
+
+/// Descriptors that a client has handed over: first they have come, then they have a name (getfd).
+class Descriptors {
+ public:
+  static constexpr std::size_t most_waiting = 16, most_named = 256;
+
+  /// Those without a name beyond most_waiting are closed, the oldest first.
+  void came(std::vector<base::UniqueFd> descriptors);
+  /// Gives the oldest of those that have come a name, in place of one that had it. Throws Refusal.
+  void name(const std::string& name);
+  /// Throws Refusal.
+  void close(const std::string& name);
+  /// -1 for a name that is none.
+  int find(const std::string& name) const;
+  /// It belongs to somebody else now.
+  void release(const std::string& name);
+
+ private:
+  std::vector<base::UniqueFd> waiting_;
+  std::map<std::string, base::UniqueFd> named_;
+};
+
+/// All without the end of the line.
+std::string greeting();
+/// Executes a request, the text of one JSON object. Never throws but for want of memory.
+std::string answer(std::string_view request, MachineControl& machine, Descriptors& descriptors);
+/// The answer to what is no request at all.
+std::string refuse_input(const std::string& why);
+/// An event at a time of the host's clock.
+std::string tell(const Event& event, std::int64_t seconds, std::int64_t microseconds);
+
+}  // namespace monitor

@@ -1,0 +1,116 @@
+#include "vmm/monitor/qmp_session.h"
+
+#include <chrono>
+#include <utility>
+
+namespace monitor {
+
+void QmpSession::connected(bool there) {
+  forget();
+  connected_ = there;
+  if (there) send(greeting());
+}
+
+/// Nothing of one peer reaches the next.
+void QmpSession::forget() {
+  descriptors_ = {};
+  input_.clear();
+  output_.clear();
+  held_.clear();
+  begin_ = scanned_ = 0;
+  scanner_ = {};
+  skip_ = Skip::nothing;
+}
+
+void QmpSession::take(std::span<const std::uint8_t> bytes, std::vector<base::UniqueFd> descriptors) {
+  if (!connected_) return;
+  descriptors_.came(std::move(descriptors));
+  input_.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  read_requests();
+}
+
+void QmpSession::writable() {
+  flush();
+  read_requests();
+}
+
+void QmpSession::tell(const Event& event) {
+  if (!connected_) return;
+  using namespace std::chrono;
+  const auto now = duration_cast<microseconds>(system_clock::now().time_since_epoch()).count();
+  const std::string text = monitor::tell(event, now / 1'000'000, now % 1'000'000);
+  if (busy_) {
+    held_ += text + "\r\n";
+  } else {
+    send(text);
+    if (output_.size() > most_output) peer_.hang_up();
+  }
+}
+
+/// Whether a byte is still part of what was refused.
+bool QmpSession::skip(char byte) {
+  if (skip_ == Skip::nothing) return false;
+  if (byte == '\n') {
+    skip_ = Skip::nothing;
+  } else if (byte == '{' && skip_ == Skip::to_object) {
+    skip_ = Skip::nothing;
+    return false;
+  }
+  return true;
+}
+
+void QmpSession::read_requests() {
+  if (busy_) return;
+  while (scanned_ < input_.size() && output_.size() < enough) {
+    const char byte = input_[scanned_];
+    if (skip(byte)) {
+      begin_ = ++scanned_;
+      continue;
+    }
+    ++scanned_;
+    try {
+      if (scanner_.ends(byte)) {
+        const auto request = std::string_view(input_).substr(begin_, scanned_ - begin_);
+        busy_ = true;
+        send(answer(request, machine_, descriptors_));
+        busy_ = false;
+        output_ += std::exchange(held_, {});
+        flush();
+        begin_ = scanned_;
+      } else if (!scanner_.inside()) {
+        begin_ = scanned_;  // space between requests
+      }
+    } catch (const qmp::ProtocolError& error) {
+      skip_ = scanner_.inside() ? Skip::to_line : Skip::to_object;
+      refuse(error.what());
+    }
+  }
+  input_.erase(0, begin_);
+  scanned_ -= std::exchange(begin_, 0);
+  if (input_.size() == longest_request && scanned_ == input_.size()) {
+    skip_ = Skip::to_line;
+    refuse("the request is longer than " + std::to_string(longest_request) + " bytes");
+    input_.clear();
+    begin_ = scanned_ = 0;
+  }
+  if (output_.size() > most_output) peer_.hang_up();
+}
+
+void QmpSession::refuse(const std::string& why) {
+  scanner_ = {};
+  begin_ = scanned_;
+  send(refuse_input(why));
+}
+
+void QmpSession::send(const std::string& text) {
+  output_ += text;
+  output_ += "\r\n";
+  flush();
+}
+
+void QmpSession::flush() {
+  if (output_.empty()) return;
+  output_.erase(0, peer_.write({reinterpret_cast<const std::uint8_t*>(output_.data()), output_.size()}));
+}
+
+}  // namespace monitor
