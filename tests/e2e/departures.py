@@ -56,7 +56,6 @@ COMMANDS = [
     ("domfsfreeze .*|domfsthaw .*|guestvcpus .*|get-user-sshkeys .*|set-user-password .*|qemu-agent-command .*|dompmsuspend .*", _CHANGES, _NO_SUPPORT, "no channel to a guest's agent can be described"),
     ("dompmwakeup .*|set-lifecycle-action NAME reboot .*|domdirtyrate-calc .*|domlaunchsecinfo .*|migrate-.*|domblkthreshold .*", _CHANGES, _NO_SUPPORT, _LATER),
     ("domtime NAME --(now|sync)", "inactive", r"1 error: Requested operation is not valid: domain is not running$", "libvirt looks at the emulator's commands before the state"),
-    ("destroy NAME --remove-logs", _CHANGES, r"1 error: .* / error: invalid argument: unsupported flags \(", "a log is the administrator's: it stays"),
     ("shutdown NAME --mode acpi,agent", "inactive", r"1 error: .* / error: Requested operation is not valid: domain is not running$", "libvirt 9.0 tells of a success"),
     ("(shutdown|reboot) NAME --mode (initctl|signal)", _CHANGES, r"1 error: .* / error: invalid argument: unsupported flags \(", "libvirt leaves out its own phrase for the code"),
     ("domifaddr NAME --source arp", "running|paused|transient|readonly", r"0 Name MAC address Protocol Address", "libvirt 9.0 refuses the length of what kernels of today answer"),

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "driver/api/agent.h"
 #include "driver/api/client.h"
 #include "driver/api/figures.h"
 #include "driver/core/error.h"
@@ -171,7 +172,7 @@ DomainInterfaceAddressesRet interface_addresses(Client& client, const DomainInte
   DomainInterfaceAddressesRet ret;
   switch (args.source) {
     case lease: break;  // a bridge of the host's own: nobody here hands out its addresses
-    case agent: throw Error(ErrorCode::argument_unsupported, "QEMU guest agent is not configured");
+    case agent: refuse_agent(*subject);
     case arp:
       for (DomainInterface& one : resolved(live)) ret.ifaces.push_back(std::move(one));
       break;
