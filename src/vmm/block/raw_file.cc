@@ -252,7 +252,7 @@ void RawFile::drain() {
   throttle_timer_.cancel();
   let_go();
   kick();
-  while (!under_way_.empty()) {
+  while (under_way_ > 0) {
     io_uring_submit_and_wait(ring_.get(), 1);
     reap();
   }
@@ -261,7 +261,7 @@ void RawFile::drain() {
 
 void RawFile::begin(std::unique_ptr<Operation> owned) {
   Operation& operation = *owned.release();
-  under_way_.insert(&operation);
+  ++under_way_;
   using Method = Operation::Method;
   Request& request = operation.request;
   if (config_.read_only && request.kind != Kind::read && request.kind != Kind::flush) return finish(operation, EROFS);
@@ -432,7 +432,7 @@ bool RawFile::fall_back(Operation& operation, int error) {
 
 void RawFile::finish(Operation& operation, int error) {
   const std::unique_ptr<Operation> owned(&operation);
-  under_way_.erase(&operation);
+  --under_way_;
   Statistics::Of* const of[] = {&statistics_.read, &statistics_.write, &statistics_.flush, &statistics_.discard,
                                 &statistics_.write};
   Statistics::Of& one = *of[static_cast<std::size_t>(operation.request.kind)];

@@ -4,7 +4,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <unordered_set>
 
 #include "base/unique_fd.h"
 #include "vmm/block/disk.h"
@@ -83,7 +82,7 @@ class RawFile : public Disk {
 
   std::unique_ptr<io_uring, RingDeleter> ring_;
   loop::Watch watch_;
-  std::unordered_set<Operation*> under_way_;
+  std::size_t under_way_ = 0;
   std::optional<Throttle> throttle_;
   std::deque<std::unique_ptr<Operation>> waiting_;  ///< for the throttle
   loop::Timer throttle_timer_;
