@@ -88,16 +88,17 @@ PciTransport::PciTransport(std::string id, std::unique_ptr<Device> device, const
   for (std::size_t i = 0; i < queues_.size(); ++i) queues_[i].size = device_->traits().queue_sizes[i];
 }
 
-PciTransport::~PciTransport() {
-  reset_device();
-}
-
 /// Calls `act` with the lock of the device's loop held; the main loop's is held already.
 template <class Act>
 auto PciTransport::with_device(Act act) {
   if (&loop_ == &main_) return act();
   const base::Lock lock(loop_.mutex());
   return act();
+}
+
+PciTransport::~PciTransport() {
+  reset_device();
+  with_device([this] { device_.reset(); });  // it ends as it lived, with its loop's lock held
 }
 
 void PciTransport::disconnect() {
