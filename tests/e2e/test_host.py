@@ -80,7 +80,7 @@ def test_libvirts_own_socket_for_who_names_no_uri(unstarted, program):
     legacy = pathlib.Path("/run/libvirt/libvirt-sock")
     hidden = pathlib.Path("/run/libvirt/virtstratovirtd-sock")
     away = hidden.with_name("away")
-    activate = ["systemd-socket-activate", "--fdname=virtstratovirtd-legacy.socket", "-l", legacy, program, "--root", unstarted.root, "--timeout", "2"]
+    activate = ["systemd-socket-activate", "--fdname=virtstratovirtd-legacy.socket", "-l", legacy, program, "--root", unstarted.root, "--timeout", "4"]
     if hidden.exists():  # the shared daemon's, which clients find first
         hidden.rename(away)
     environment = {key: value for key, value in os.environ.items() if key != "LIBVIRT_DEFAULT_URI"}
