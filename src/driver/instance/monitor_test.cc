@@ -166,10 +166,11 @@ TEST_F(MonitorTest, ADescriptorIsHandedOverWithItsName) {
   base::UniqueFd write(ends[1]);
   connect([](Peer& peer) {
     peer.greet();
-    const auto [command, fd] = peer.hear_with_fd();
+    auto [command, fd] = peer.hear_with_fd();
     const bool right = command["execute"] == "getfd" && command["arguments"] == Json{{"fdname", "tap"}};
-    if (right && ::write(fd.get(), "x", 1) == 1)
-      peer.say(Json{{"return", Json::object()}, {"id", command["id"]}}.dump() + "\n");
+    const bool written = ::write(fd.get(), "x", 1) == 1;
+    fd.reset();
+    if (right && written) peer.say(Json{{"return", Json::object()}, {"id", command["id"]}}.dump() + "\n");
     peer.stay_silent();
   });
   run(loop, monitor->give("tap", std::move(write)));
