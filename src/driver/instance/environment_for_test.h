@@ -25,7 +25,7 @@ struct Surroundings {
     return domain::parse("<domain type='qemu'><name>" + name +
                          "</name><memory unit='MiB'>128</memory><vcpu>1</vcpu><os><type arch='x86_64' "
                          "machine='q35'>hvm</type><kernel>" TEST_DATA_DIR "/instance/emulator</kernel><cmdline>" +
-                         words + "</cmdline></os>" + elements +
+                         words + "</cmdline></os><features><acpi/></features>" + elements +
                          "<devices><emulator>" TEST_DATA_DIR
                          "/instance/emulator</emulator><console type='pty'><target type='virtio'/></console>"
                          "</devices></domain>");
