@@ -134,7 +134,7 @@ RawFile::RawFile(RawFileConfig config, loop::Loop& loop)
 }
 
 RawFile::~RawFile() {
-  drain();
+  RawFile::drain();
 }
 
 void RawFile::open() {

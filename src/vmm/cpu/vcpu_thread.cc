@@ -42,7 +42,8 @@ Threads::~Threads() {
 void Threads::start(const std::function<void()>& begun) {
   ids_.resize(vcpus_.size());
   running_ = static_cast<unsigned>(vcpus_.size());
-  for (std::size_t index = 0; index < vcpus_.size(); ++index) threads_.emplace_back([this, index, begun] { serve(index, begun); });
+  for (std::size_t index = 0; index < vcpus_.size(); ++index)
+    threads_.emplace_back([this, index, begun] { serve(index, begun); });
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [this] { return started_ == vcpus_.size() && running_ == 0; });
 }

@@ -49,7 +49,7 @@ Blk::Blk(const BlkConfig& config, block::Disk& disk) : disk_(disk), serial_(conf
 }
 
 Blk::~Blk() {
-  reset();
+  Blk::reset();
   disk_.on_batch({});
 }
 

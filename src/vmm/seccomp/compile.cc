@@ -1,0 +1,83 @@
+// Turns a file of rules into a filter, when the program is built: a system call a line, with conditions on its
+// arguments where only some uses are meant ("ioctl 1=0xae80"), and after '#' which code needs it. What no line allows
+// ends the process.
+//   usage: compile RULES ARCHITECTURE >FILTER
+#include <seccomp.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdint>
+#include <cstdio>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace {
+
+void check(int result, const std::string& what) {
+  if (result < 0) throw std::runtime_error(what);
+}
+
+void add_rule(scmp_filter_ctx filter, const std::string& line) {
+  std::istringstream words(line.substr(0, line.find('#')));
+  std::string name, condition;
+  if (!(words >> name)) return;
+  const int call = seccomp_syscall_resolve_name(name.c_str());
+  if (call == __NR_SCMP_ERROR) throw std::runtime_error("no system call '" + name + "'");
+  std::vector<scmp_arg_cmp> conditions;
+  while (words >> condition) {
+    const std::size_t equals = condition.find('=');
+    if (equals == std::string::npos) throw std::runtime_error("no condition: '" + condition + "'");
+    conditions.push_back({static_cast<unsigned>(std::stoul(condition.substr(0, equals))), SCMP_CMP_EQ,
+                          std::stoull(condition.substr(equals + 1), nullptr, 0), 0});
+  }
+  check(
+      seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, call, static_cast<unsigned>(conditions.size()), conditions.data()),
+      "no rule: '" + line + "'");
+}
+
+void compile(const std::string& rules, const std::string& architecture) {
+  std::ifstream file(rules);
+  if (!file) throw std::runtime_error("cannot be read");
+  const scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
+  const std::uint32_t token = seccomp_arch_resolve_name(architecture.c_str());
+  if (token != seccomp_arch_native()) {
+    check(seccomp_arch_add(filter, token), "no architecture '" + architecture + "'");
+    check(seccomp_arch_remove(filter, seccomp_arch_native()), "the architecture cannot be changed");
+  }
+  for (std::string line; std::getline(file, line);) add_rule(filter, line);
+  std::FILE* const out = std::tmpfile();
+  if (!out) throw std::runtime_error("no temporary file");
+  check(seccomp_export_bpf(filter, fileno(out)), "the filter cannot be made");
+  std::rewind(out);
+  // sock_filter: code, jump if true, jump if false, value.
+  std::array<unsigned char, 8> bytes{};
+  while (std::fread(bytes.data(), 1, bytes.size(), out) == bytes.size()) {
+    const unsigned code = bytes[0] | bytes[1] << 8U;
+    const unsigned long value =
+        bytes[4] | bytes[5] << 8U | bytes[6] << 16U | static_cast<unsigned long>(bytes[7]) << 24U;
+    std::printf("{%u, %u, %u, %luU},\n", code, unsigned{bytes[2]}, unsigned{bytes[3]}, value);
+  }
+  std::fclose(out);
+  seccomp_release(filter);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::vector<std::string> words(argv, argv + argc);
+  if (words.size() != 3) {
+    std::cerr << "usage: compile RULES ARCHITECTURE\n";
+    return 2;
+  }
+  try {
+    compile(words[1], words[2]);
+  } catch (const std::exception& error) {
+    std::cerr << words[1] << ": " << error.what() << "\n";
+    return 1;
+  }
+}

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+/// What a thread may still ask of the kernel once the guest runs. The rules are files, a folder an architecture and a
+/// file a kind of thread; docs/threads.md says which thread has which.
+namespace seccomp {
+
+enum class Thread { main, vcpu, iothread };
+
+/// Binds the calling thread, and those it starts, to its kind's rules for good. What they do not allow ends the
+/// process. Throws std::system_error.
+void restrict_thread(Thread kind);
+
+/// Binds the calling thread, and those it starts, to these files and folders (landlock, kernel documentation): nothing
+/// else can be opened. Where the kernel has no landlock nothing happens, and false is returned. Throws
+/// std::system_error.
+struct Paths {
+  std::vector<std::string> readable, writable;
+};
+bool restrict_paths(const Paths& paths);
+
+}  // namespace seccomp
