@@ -12,9 +12,10 @@
 
 #include "base/file.h"
 #include "vmm/cmdline/machine_config.h"
+#include "vmm/control.h"
 #include "vmm/hypervisor/kvm/vm.h"
 #include "vmm/hypervisor/qtest/qtest.h"
-#include "vmm/machine/machine.h"
+#include "vmm/monitor/server.h"
 
 namespace {
 
@@ -79,9 +80,16 @@ int run(const cmdline::Config& config) {
   loop::Clock clock(simulated ? loop::Clock::Kind::simulated : loop::Clock::Kind::real);
   loop::Loop loop(clock);
   std::optional<machine::Machine> machine;
+  std::optional<Control> control;
+  std::optional<monitor::Server> monitors;
   {
     const base::Lock lock(loop.mutex());
-    machine.emplace(config, clock, loop, make_hypervisor(config.accel), [](const machine::Event&) {});
+    machine.emplace(config, clock, loop, make_hypervisor(config.accel), [&](const machine::Event& event) {
+      if (monitors) monitors->tell(to_monitor(event));
+    });
+    control.emplace(*machine);
+    monitors.emplace(*control);
+    for (const std::string& id : config.monitors) monitors->add(*machine->backends().chardevs.at(id));
     machine->start_threads({});
     if (simulated) {
       auto& driven = dynamic_cast<qtest::Qtest&>(machine->hypervisor());
@@ -95,6 +103,7 @@ int run(const cmdline::Config& config) {
   if (background) background->ready();
   loop.run();
   const base::Lock lock(loop.mutex());
+  monitors.reset();
   machine.reset();
   if (!config.pid_file.empty()) ::unlink(config.pid_file.c_str());
   return 0;

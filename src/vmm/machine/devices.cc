@@ -111,6 +111,14 @@ void Devices::unplugged(const std::string& port) {
   });
 }
 
+/// Calls `act` with a loop's lock held; the main loop's is held already.
+template <class Act>
+auto Devices::locked(loop::Loop& loop, Act act) const {
+  if (&loop == &loop_) return act();
+  const base::Lock lock(loop.mutex());
+  return act();
+}
+
 loop::Loop& Devices::loop_of(const std::string& iothread) {
   return iothread.empty() ? loop_ : backends_.iothread(iothread).loop();
 }
@@ -160,13 +168,7 @@ std::shared_ptr<block::Disk> Devices::open_disk(const cmdline::Drive& drive, loo
   using Aio = cmdline::Drive::Aio;
   using From = cmdline::Drive::Detect;
   using To = block::RawFileConfig::Detect;
-  // A disk belongs to its loop, whose lock is held already where it is the main one.
-  const auto locked = [this, &loop](const auto& act) {
-    if (&loop == &loop_) return act();
-    const base::Lock lock(loop.mutex());
-    return act();
-  };
-  return locked([&] {
+  return locked(loop, [&] {
     return std::shared_ptr<block::Disk>(
         new block::RawFile({.path = drive.file,
                             .fd = base::UniqueFd(drive.fd),
@@ -181,7 +183,7 @@ std::shared_ptr<block::Disk> Devices::open_disk(const cmdline::Drive& drive, loo
                                                                                : To::unmap,
                             .iops_total = drive.iops_total},
                            loop),
-        [locked](block::Disk* disk) { locked([disk] { delete disk; }); });
+        [this, &loop](block::Disk* disk) { locked(loop, [disk] { delete disk; }); });
   });
 }
 
@@ -203,12 +205,13 @@ void Devices::make(const cmdline::VirtioBlk& config, bool running) {
   functions_.at(config.id).drive = drive.id;
 }
 
-std::map<std::string, const block::Disk*> Devices::disks() const {
-  std::map<std::string, const block::Disk*> result;
+void Devices::each_disk(
+    const std::function<void(const std::string&, const std::string&, const block::Disk&)>& visit) const {
   for (const auto& [id, one] : functions_) {
-    if (one.disk) result[one.drive] = one.disk.get();
+    if (!one.disk) continue;
+    loop::Loop& loop = dynamic_cast<virtio::PciTransport&>(*one.function).loop();
+    locked(loop, [&] { visit(id, one.drive, *one.disk); });
   }
-  return result;
 }
 
 void Devices::make(const cmdline::VirtioRng& config, bool running) {

@@ -31,8 +31,9 @@ class Devices {
   /// Asks the guest to let a device go. Throws std::invalid_argument for an id that is none, std::runtime_error for a
   /// device that cannot be unplugged.
   void remove(const std::string& id);
-  /// The disks, by the id of their drive.
-  std::map<std::string, const block::Disk*> disks() const;
+  /// Calls `visit` with each disk, the id of its device and that of its drive; the disk's loop's lock is held.
+  void each_disk(const std::function<void(const std::string& device, const std::string& drive,
+                                          const block::Disk& disk)>& visit) const;
   bool contains(const std::string& id) const { return functions_.contains(id) || ports_.contains(id); }
 
  private:
@@ -53,6 +54,8 @@ class Devices {
             std::shared_ptr<block::Disk> disk = {});
   std::shared_ptr<block::Disk> open_disk(const cmdline::Drive& drive, loop::Loop& loop);
   void unplugged(const std::string& port);
+  template <class Act>
+  auto locked(loop::Loop& loop, Act act) const;
   loop::Loop& loop_of(const std::string& iothread);
   std::unique_ptr<pci::Function> transport(const std::string& id, std::unique_ptr<virtio::Device> device,
                                            loop::Loop& loop);

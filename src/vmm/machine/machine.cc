@@ -5,6 +5,7 @@
 
 #include "vmm/acpi/smbios.h"
 #include "vmm/acpi/tables.h"
+#include "vmm/cmdline/parts.h"
 #include "vmm/firmware/linux_boot.h"
 
 namespace machine {
@@ -56,8 +57,8 @@ Machine::Machine(const cmdline::Config& config, loop::Clock& clock, loop::Loop& 
               .reset = [this] { reset(true); },
               .panic = [this](platform::Panic::Event event) { panicked(event); }}),
       devices_(board_, *hypervisor_, backends_, loop, config.smp.cpus,
-               [this](const std::string& id) { notify_({Event::Kind::device_deleted, false, id}); }) {
-  for (const cmdline::Chardev& one : config_.chardevs) add_chardev(backends_, one, loop_);
+               [this](const std::string& id) { device_gone(id); }) {
+  for (const cmdline::Chardev& one : config_.chardevs) machine::add_chardev(backends_, one, loop_);
   for (const cmdline::Iothread& one : config_.iothreads) {
     backends_.iothreads[one.id] = std::make_unique<IoThread>(one.id, clock_, nullptr);
   }
@@ -217,6 +218,70 @@ void Machine::press_power_button() {
 void Machine::quit(const std::string& reason) {
   if (state_ != RunState::shutdown) notify_({Event::Kind::shutdown, false, reason});
   loop_.stop();
+}
+
+// --- parts that come and go
+
+/// The configuration with the part must be one that could have been started.
+template <class Part>
+void Machine::add_part(std::vector<Part> cmdline::Config::* list, const Part& part, const std::function<void()>& make) {
+  cmdline::Config with = config_;
+  (with.*list).push_back(part);
+  cmdline::validate(with);
+  make();
+  config_ = std::move(with);
+}
+
+template <class Part>
+void Machine::remove_part(std::vector<Part> cmdline::Config::* list, const char* kind, const std::string& id,
+                          const std::function<void()>& unmake) {
+  cmdline::Config without = config_;
+  if (std::erase_if(without.*list, [&](const Part& one) { return one.id == id; }) == 0) {
+    throw std::invalid_argument(std::string("there is no ") + kind + " '" + id + "'");
+  }
+  cmdline::validate(without);  // names who uses it
+  unmake();
+  config_ = std::move(without);
+}
+
+void Machine::add_device(const cmdline::Device& device) {
+  const bool guest_runs = state_ != RunState::prelaunch;
+  add_part(&cmdline::Config::devices, device, [&] { devices_.add(device, guest_runs); });
+}
+
+void Machine::remove_device(const std::string& id) {
+  devices_.remove(id);
+}
+
+void Machine::device_gone(const std::string& id) {
+  std::erase_if(config_.devices, [&](const cmdline::Device& one) { return cmdline::id_of(one) == id; });
+  notify_({Event::Kind::device_deleted, false, id});
+}
+
+void Machine::add_drive(const cmdline::Drive& drive) {
+  add_part(&cmdline::Config::drives, drive, [&] { backends_.drives[drive.id] = drive; });
+}
+void Machine::add_netdev(const cmdline::Netdev& netdev) {
+  add_part(&cmdline::Config::netdevs, netdev, [&] { backends_.netdevs[netdev.id] = netdev; });
+}
+void Machine::add_rng(const cmdline::RngBackend& rng) {
+  add_part(&cmdline::Config::rngs, rng, [&] { backends_.rngs[rng.id] = rng; });
+}
+std::string Machine::add_chardev(const cmdline::Chardev& chardev) {
+  add_part(&cmdline::Config::chardevs, chardev, [&] { machine::add_chardev(backends_, chardev, loop_); });
+  return backends_.chardev(chardev.id).filename();
+}
+void Machine::remove_drive(const std::string& id) {
+  remove_part(&cmdline::Config::drives, "drive", id, [&] { backends_.drives.erase(id); });
+}
+void Machine::remove_netdev(const std::string& id) {
+  remove_part(&cmdline::Config::netdevs, "netdev", id, [&] { backends_.netdevs.erase(id); });
+}
+void Machine::remove_rng(const std::string& id) {
+  remove_part(&cmdline::Config::rngs, "object", id, [&] { backends_.rngs.erase(id); });
+}
+void Machine::remove_chardev(const std::string& id) {
+  remove_part(&cmdline::Config::chardevs, "chardev", id, [&] { backends_.chardevs.erase(id); });
 }
 
 // --- booting

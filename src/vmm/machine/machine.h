@@ -58,13 +58,32 @@ class Machine {
   hypervisor::Hypervisor& hypervisor() { return *hypervisor_; }
   const std::vector<pid_t>& vcpu_threads() const;
 
-  Backends& backends() { return backends_; }
-  Devices& devices() { return devices_; }
+  const Backends& backends() const { return backends_; }
+  const Devices& devices() const { return devices_; }
+
+  /// Parts that come and go. Throws std::invalid_argument, std::runtime_error or std::system_error with what is in the
+  /// way, and nothing is changed then.
+  void add_device(const cmdline::Device& device);
+  void remove_device(const std::string& id);
+  void add_drive(const cmdline::Drive& drive);
+  void add_netdev(const cmdline::Netdev& netdev);
+  void add_rng(const cmdline::RngBackend& rng);
+  std::string add_chardev(const cmdline::Chardev& chardev);
+  void remove_drive(const std::string& id);
+  void remove_netdev(const std::string& id);
+  void remove_rng(const std::string& id);
+  void remove_chardev(const std::string& id);
   const cmdline::Config& config() const { return config_; }
   loop::Loop& loop() { return loop_; }
 
  private:
   void make_vcpus(const kvm::Vm& vm);
+  template <class Part>
+  void add_part(std::vector<Part> cmdline::Config::* list, const Part& part, const std::function<void()>& make);
+  template <class Part>
+  void remove_part(std::vector<Part> cmdline::Config::* list, const char* kind, const std::string& id,
+                   const std::function<void()>& unmake);
+  void device_gone(const std::string& id);
   void boot();
   void stop_vcpus();
   void set_state(RunState state);
