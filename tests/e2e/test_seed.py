@@ -178,7 +178,7 @@ def test_every_command_of_the_guide(virsh, uri, file, fit, say, conn, arch):
             assert console.leave() == 0
 
         assert virsh("destroy", NAME) == f"Domain '{NAME}' destroyed"
-        assert states(virsh) == {} and states(virsh, "--all")[NAME] == "shut off"
+        assert NAME not in states(virsh) and states(virsh, "--all")[NAME] == "shut off"
         assert not os.path.exists(f"/proc/{pid}") and host.network_cards() == cards and not files_of(f"-{NAME}")
         assert os.stat(fitted.root).st_uid == owner
 
