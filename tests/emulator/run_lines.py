@@ -62,10 +62,10 @@ class Host:
     def __init__(self, folder):
         self.folder, self.fds, self.left_out, self.taps = folder, [], [], 0
 
-    def path(self, wanted, size=0):
+    def path(self, wanted, size=0, qcow2=False):
         made = self.folder / pathlib.Path(wanted).name
         if size and not made.exists():
-            if made.suffix == ".qcow2":
+            if qcow2:
                 subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", made, str(size)], check=True)
             else:
                 with open(made, "wb") as file:
@@ -100,7 +100,8 @@ class Host:
                 pair[1] = self.path(f"flash{flash[1]}.fd")
                 shutil.copy(FIRMWARE[arch][int(flash[1])], pair[1])
             elif name == "file.filename":
-                pair[1] = self.path(value, 1 << 20)
+                # One a disk, since two that write one file exclude each other.
+                pair[1] = self.path(values.get("node-name", "") + pathlib.Path(value).name, 1 << 20, head == "qcow2")
             elif name == "file.driver" and value == "host_device":
                 self.left_out.append("host_device (a file in its place)")
                 pair[1] = "file"

@@ -49,7 +49,7 @@ void require_flags(std::uint32_t flags, std::uint32_t known, const char* functio
   if (const std::uint32_t unknown = flags & ~known) {
     char text[16];
     std::snprintf(text, sizeof text, "0x%x", unknown);
-    throw Error(ErrorCode::invalid_arg, std::string("unsupported flags (") + text + ") in function " + function);
+    throw Error::plain(ErrorCode::invalid_arg, std::string("unsupported flags (") + text + ") in function " + function);
   }
 }
 

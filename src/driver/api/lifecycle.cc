@@ -146,10 +146,12 @@ Task<void> reset(Client* client, DomainResetArgs args) {
   return under_job(client, std::move(args.dom), "remoteDispatchDomainReset", [](auto& one) { return one.reset(); });
 }
 Task<void> destroy_flags(Client* client, DomainDestroyFlagsArgs args) {
-  require_flags(args.flags, 1, "virDomainDestroyFlags");
-  const bool graceful = args.flags & 1;
-  return under_job(client, std::move(args.dom), "remoteDispatchDomainDestroyFlags",
-                   [graceful](auto& one) { return one.destroy(graceful); });
+  enum { graceful = 1, remove_logs = 2 };
+  require_flags(args.flags, graceful | remove_logs, "virDomainDestroyFlags");
+  const auto subject = client->find(args.dom);
+  const auto job = co_await subject->job().acquire("remoteDispatchDomainDestroyFlags");
+  co_await subject->destroy(args.flags & graceful);
+  if (args.flags & remove_logs) subject->remove_log();
 }
 Task<void> destroy(Client* client, DomainDestroyArgs args) {
   return destroy_flags(client, {std::move(args.dom), 0});

@@ -144,6 +144,53 @@ Task<void> pin_iothread(Client* client, DomainPinIothreadArgs args) {
   }
 }
 
+// IOThreads are numbered from 1 without a gap: one comes and goes at the end.
+
+/// Throws Error: OPERATION_UNSUPPORTED for what runs, as impact().
+void require_config(const instance::Instance& subject, std::uint32_t flags) {
+  if (impact(subject, flags).live)
+    throw Error(ErrorCode::operation_unsupported, "the IOThreads of a running domain cannot be changed");
+}
+
+Task<void> add_iothread(Client* client, DomainAddIothreadArgs args) {
+  require_flags(args.flags, affect_live | affect_config, "virDomainAddIOThread");
+  const unsigned number = args.iothread_id;
+  if (number == 0) throw Error(ErrorCode::invalid_arg, "invalid value of 0 for iothread_id");
+  const auto [subject, job] = co_await claim(client, std::move(args.dom), "remoteDispatchDomainAddIothread");
+  require_config(*subject, args.flags);
+  domain::Domain config = *subject->config();
+  if (number <= config.iothreads)
+    throw Error(ErrorCode::invalid_arg, "an IOThread is already using iothread_id '" + std::to_string(number) + "'");
+  if (number != config.iothreads + 1)
+    throw Error(ErrorCode::operation_unsupported,
+                "IOThreads are numbered without a gap: the next is " + std::to_string(config.iothreads + 1));
+  config.iothreads = number;
+  domain::validate(config);
+  co_await keep_config(client, subject, std::move(config));
+}
+
+Task<void> del_iothread(Client* client, DomainDelIothreadArgs args) {
+  require_flags(args.flags, affect_live | affect_config, "virDomainDelIOThread");
+  const unsigned number = args.iothread_id;
+  if (number == 0) throw Error(ErrorCode::invalid_arg, "invalid value of 0 for iothread_id");
+  const auto [subject, job] = co_await claim(client, std::move(args.dom), "remoteDispatchDomainDelIothread");
+  require_config(*subject, args.flags);
+  domain::Domain config = *subject->config();
+  if (number > config.iothreads)
+    throw Error(ErrorCode::invalid_arg, "cannot find IOThread '" + std::to_string(number) + "' in iothreadids list");
+  for (const domain::Disk& disk : config.disks)
+    if (disk.iothread == number)
+      throw Error(ErrorCode::invalid_arg, "cannot remove IOThread " + std::to_string(number) +
+                                              " since it is being used by disk '" + disk.target + "'");
+  if (number != config.iothreads)
+    throw Error(ErrorCode::operation_unsupported,
+                "IOThreads are numbered without a gap: the last is " + std::to_string(config.iothreads));
+  config.iothreads = number - 1;
+  config.cputune.iothreadpin.erase(number);
+  domain::validate(config);
+  co_await keep_config(client, subject, std::move(config));
+}
+
 }  // namespace
 
 void add_pinning(Handlers& handlers) {
@@ -155,6 +202,8 @@ void add_pinning(Handlers& handlers) {
   handlers.add<domain_get_emulator_pin_info>(get_emulator_pin_info);
   handlers.add<domain_get_iothread_info>(get_iothread_info);
   handlers.add<domain_pin_iothread>(pin_iothread);
+  handlers.add<domain_add_iothread>(add_iothread);
+  handlers.add<domain_del_iothread>(del_iothread);
 }
 
 }  // namespace api

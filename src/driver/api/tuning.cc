@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <span>
 
 #include "driver/api/change.h"
 #include "driver/core/error.h"
@@ -102,6 +103,11 @@ DomainGetBlockIoTuneRet get_block_io_tune(Client& client, const DomainGetBlockIo
   const bool live = subject->active() && !(args.flags & affect_config);
   const IoTune& set = args.nparams == 0 ? none : find_disk(what, args.disk.value_or(String<>()), live).iotune;
   for (const Limit& limit : limits) all.push_back(number(limit.name, set.*limit.place));
+  all.push_back(text("group_name"));
+  for (const Limit& burst : std::span(limits).subspan(burst_offset, burst_offset)) {
+    // A burst's length cannot be set: in force is the emulator's own, one second.
+    all.push_back(number((std::string(burst.name) + "_length").c_str(), live && set.*burst.place ? 1 : 0));
+  }
   return answer<DomainGetBlockIoTuneRet>(all, args.nparams);
 }
 
@@ -171,8 +177,12 @@ Task<void> set_block_io_tune(Client* client, DomainSetBlockIoTuneArgs args) {
   const Wanted wanted(args.params);
   std::optional<domain::Domain> config;
   if (meant.config) {
-    domain::Disk& disk = find_disk(config.emplace(*subject->config()), args.disk, false);
-    disk.iotune = wanted.over(disk.iotune);
+    auto& disks = config.emplace(*subject->config()).disks;
+    const auto disk = std::ranges::find_if(
+        disks, [&](const domain::Disk& one) { return one.target == args.disk || one.source == args.disk; });
+    if (disk == disks.end())
+      throw Error(ErrorCode::invalid_arg, "missing persistent configuration for disk '" + args.disk + "'");
+    disk->iotune = wanted.over(disk->iotune);
     domain::validate(*config);
   }
   if (meant.live) {

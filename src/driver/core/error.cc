@@ -79,4 +79,10 @@ Error Error::system(int errno_value, std::string detail) {
   return error;
 }
 
+Error Error::plain(ErrorCode code, std::string message) {
+  Error error(code, std::move(message));
+  error.message_ = error.detail_;
+  return error;
+}
+
 }  // namespace core

@@ -88,6 +88,9 @@ class Error : public std::exception {
   /// SYSTEM_ERROR from an errno value: "detail: strerror(errno_value)".
   static Error system(int errno_value, std::string detail);
 
+  /// `message` alone, where libvirt puts no phrase before it.
+  static Error plain(ErrorCode code, std::string message);
+
   ErrorCode code() const { return code_; }
   ErrorDomain domain() const { return domain_; }
   const std::string& detail() const { return detail_; }

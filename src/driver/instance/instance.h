@@ -73,6 +73,8 @@ class Instance : public std::enable_shared_from_this<Instance> {
   core::Task<void> reset();
   /// Ends the process: SIGTERM, then SIGKILL unless `graceful`. Returns when nothing of it is left.
   core::Task<void> destroy(bool graceful);
+  /// Removes what the emulators of this domain printed. Throws Error: SYSTEM_ERROR.
+  void remove_log() const;
 
   /// Adds a device to what runs, and to its live description; where it fails, all is undone. Throws Error:
   /// OPERATION_UNSUPPORTED for what cannot be added, as domain::add_device(), assign_addresses() and validate(), what

@@ -393,4 +393,9 @@ void Instance::save(const Running& now) const {
   std::filesystem::rename(temporary, state_path());
 }
 
+void Instance::remove_log() const {
+  const std::string path = log_path(environment_.layout, *this);
+  if (::unlink(path.c_str()) < 0 && errno != ENOENT) throw Error::system(errno, "failed to remove log: " + path);
+}
+
 }  // namespace instance
