@@ -57,7 +57,11 @@ COMMANDS = [
     ("dompmwakeup .*|set-lifecycle-action NAME reboot .*|domdirtyrate-calc .*|domlaunchsecinfo .*|migrate-.*|domblkthreshold .*", _CHANGES, _NO_SUPPORT, _LATER),
     ("domtime NAME --(now|sync)", "inactive", r"1 error: Requested operation is not valid: domain is not running$", "libvirt looks at the emulator's commands before the state"),
     ("shutdown NAME --mode acpi,agent", "inactive", r"1 error: .* / error: Requested operation is not valid: domain is not running$", "libvirt 9.0 tells of a success"),
-    ("(shutdown|reboot) NAME --mode (initctl|signal)", _CHANGES, r"1 error: .* / error: invalid argument: unsupported flags \(", "libvirt leaves out its own phrase for the code"),
     ("domifaddr NAME --source arp", "running|paused|transient|readonly", r"0 Name MAC address Protocol Address", "libvirt 9.0 refuses the length of what kernels of today answer"),
     ("domstats NAME( --cpu-total)?", "inactive", r"0 Domain: 'NAME'", "libvirt tells its own time there (it asks for the process 0)"),
+    ("domstats NAME( --(cpu-total|vcpu|block|block --backing|dirtyrate))?", "running|paused|transient|readonly", r"0 Domain: 'NAME'", "no cache monitors, halt polling, waits by the scheduler's debug file, numbers of a disk's chain or dirty rates are told"),
+    ("iothreadadd NAME 7 --config", "inactive|running|paused", r"1 error: Operation not supported: IOThreads are numbered without a gap: the next is N$", "a description has a number of IOThreads, not their ids"),
+    ("attach-(device NAME BASE/(rng|disk).xml( --(persistent|live|current))?|disk NAME BASE/second.img vdb|interface NAME .* --mac .*)", "running|paused|transient", r"1 error: .* / error: internal error: No more available PCI slots$", "a machine has the root ports that its description has, and no free ones of the driver's own"),
+    ("attach-device NAME BASE/graphics.xml --config", "inactive|running|paused", r"1 error: .* / error: unsupported configuration: element 'graphics' is not supported", "what no emulator here has is refused by name"),
+    ("managedsave-dumpxml NAME|snapshot-(list|current) NAME|checkpoint-list NAME|migrate-compcache NAME|blockjob NAME vda", ".*", _NO_SUPPORT, _LATER),
 ]
