@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <malloc.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -6,6 +7,7 @@
 #include <csignal>
 #include <cstdio>
 #include <exception>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -16,6 +18,7 @@
 #include "vmm/hypervisor/kvm/vm.h"
 #include "vmm/hypervisor/qtest/qtest.h"
 #include "vmm/monitor/server.h"
+#include "vmm/seccomp/sandbox.h"
 
 namespace {
 
@@ -68,6 +71,13 @@ std::unique_ptr<hypervisor::Hypervisor> make_hypervisor(cmdline::Accel accel) {
   return nullptr;
 }
 
+/// What a thread of that kind does before it serves; nothing where there is no guest to be guarded against, or nobody
+/// wants it.
+std::function<void()> sandbox(const cmdline::Config& config, seccomp::Thread kind) {
+  if (!config.seccomp || config.accel != cmdline::Accel::kvm) return {};
+  return [kind] { seccomp::restrict_thread(kind); };
+}
+
 int run(const cmdline::Config& config) {
   std::optional<Background> background;
   if (config.daemonize) background.emplace();
@@ -84,13 +94,16 @@ int run(const cmdline::Config& config) {
   std::optional<monitor::Server> monitors;
   {
     const base::Lock lock(loop.mutex());
-    machine.emplace(config, clock, loop, make_hypervisor(config.accel), [&](const machine::Event& event) {
-      if (monitors) monitors->tell(to_monitor(event));
-    });
+    machine.emplace(
+        config, clock, loop, make_hypervisor(config.accel),
+        [&](const machine::Event& event) {
+          if (monitors) monitors->tell(to_monitor(event));
+        },
+        sandbox(config, seccomp::Thread::iothread));
     control.emplace(*machine);
     monitors.emplace(*control);
     for (const std::string& id : config.monitors) monitors->add(*machine->backends().chardevs.at(id));
-    machine->start_threads({});
+    machine->start_threads(sandbox(config, seccomp::Thread::vcpu));
     if (simulated) {
       auto& driven = dynamic_cast<qtest::Qtest&>(machine->hypervisor());
       driven.connect(config.test_socket,
@@ -101,6 +114,7 @@ int run(const cmdline::Config& config) {
     if (!config.start_paused) machine->resume();
   }
   if (background) background->ready();
+  if (const auto restrict = sandbox(config, seccomp::Thread::main)) restrict();
   loop.run();
   const base::Lock lock(loop.mutex());
   monitors.reset();
@@ -112,6 +126,7 @@ int run(const cmdline::Config& config) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  ::mallopt(M_ARENA_MAX, 1);  // one heap for all threads: less memory, and nothing to look up when another would be made
   std::signal(SIGPIPE, SIG_IGN);
   ::umask(0077);
   try {

@@ -46,7 +46,8 @@ const char* to_string(RunState state) {
 }
 
 Machine::Machine(const cmdline::Config& config, loop::Clock& clock, loop::Loop& loop,
-                 std::unique_ptr<hypervisor::Hypervisor> hypervisor, std::function<void(const Event&)> notify)
+                 std::unique_ptr<hypervisor::Hypervisor> hypervisor, std::function<void(const Event&)> notify,
+                 const std::function<void()>& iothread_begun)
     : config_(config),
       clock_(clock),
       loop_(loop),
@@ -60,7 +61,7 @@ Machine::Machine(const cmdline::Config& config, loop::Clock& clock, loop::Loop& 
                [this](const std::string& id) { device_gone(id); }) {
   for (const cmdline::Chardev& one : config_.chardevs) machine::add_chardev(backends_, one, loop_);
   for (const cmdline::Iothread& one : config_.iothreads) {
-    backends_.iothreads[one.id] = std::make_unique<IoThread>(one.id, clock_, nullptr);
+    backends_.iothreads[one.id] = std::make_unique<IoThread>(one.id, clock_, iothread_begun);
   }
   for (const cmdline::Drive& one : config_.drives) backends_.drives[one.id] = one;
   for (const cmdline::Netdev& one : config_.netdevs) backends_.netdevs[one.id] = one;

@@ -32,10 +32,12 @@ struct Event {
 /// A whole machine. Everything is called on the main loop's thread with its lock held, unless it says otherwise.
 class Machine {
  public:
-  /// Makes the machine that the configuration describes, not yet running. Throws std::exception, whose text names what
+  /// Makes the machine that the configuration describes, not yet running; each iothread runs `iothread_begun` first.
+  /// Throws std::exception, whose text names what
   /// cannot be had.
   Machine(const cmdline::Config& config, loop::Clock& clock, loop::Loop& loop,
-          std::unique_ptr<hypervisor::Hypervisor> hypervisor, std::function<void(const Event&)> notify);
+          std::unique_ptr<hypervisor::Hypervisor> hypervisor, std::function<void(const Event&)> notify,
+          const std::function<void()>& iothread_begun);
   Machine(const Machine&) = delete;
   Machine& operator=(const Machine&) = delete;
   ~Machine();

@@ -40,6 +40,7 @@ std::tm utc(std::int64_t time) {
 
 Rtc::Rtc(std::function<std::int64_t()> seconds_now, std::uint64_t low, std::uint64_t high)
     : seconds_(std::move(seconds_now)) {
+  utc(0);  // the C library looks for the time zone when it is first asked, which a vCPU's thread may not
   memory_[status_a] = divider_32768;
   memory_[status_b] = hours_24;
   memory_[status_d] = valid;
