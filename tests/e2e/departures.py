@@ -48,6 +48,11 @@ _CHANGES = "inactive|running|paused|transient"  # a read-only client is refused 
 _LATER = "a call that this driver does not have yet, as every such call is answered"
 
 # Commands of virsh that ours answers otherwise (test_commands.py), as patterns: (command, states, the answer's beginning, why).
+_OWN_TIME = "libvirt tells its own time there (it asks for the process 0)"
+_FEWER = "no cache monitors, halt polling, waits by the scheduler's debug file, numbers of a disk's chain or dirty rates are told"
+_CPU = r" / cpu\.time=N / cpu\.user=N / cpu\.system=N"
+_VCPU = r" / vcpu\.current=N / vcpu\.maximum=N( / vcpu\.N\.state=N / vcpu\.N\.time=N / vcpu\.N\.delay=N)+"
+_BLOCK = r" / block\.count=N / block\.N\.name=vda / block\.N\.path=\S+( / block\.N\.[a-z.]+=N)* / block\.N\.allocation=N / block\.N\.capacity=N / block\.N\.physical=N"
 COMMANDS = [
     ("version.*", "host", r"0 .* / Using API: StratoVirt N / Running hypervisor: StratoVirt N", "the driver's own identity"),
     ("node(cpu|mem)stats 1000", "host", r"1 error: .* / error: invalid argument: .*1000|1 error: .* / error: invalid argument: .*N", "the processor or cell is named"),
@@ -58,8 +63,13 @@ COMMANDS = [
     ("domtime NAME --(now|sync)", "inactive", r"1 error: Requested operation is not valid: domain is not running$", "libvirt looks at the emulator's commands before the state"),
     ("shutdown NAME --mode acpi,agent", "inactive", r"1 error: .* / error: Requested operation is not valid: domain is not running$", "libvirt 9.0 tells of a success"),
     ("domifaddr NAME --source arp", "running|paused|transient|readonly", r"0 Name MAC address Protocol Address", "libvirt 9.0 refuses the length of what kernels of today answer"),
-    ("domstats NAME( --cpu-total)?", "inactive", r"0 Domain: 'NAME'", "libvirt tells its own time there (it asks for the process 0)"),
-    ("domstats NAME( --(cpu-total|vcpu|block|block --backing|dirtyrate))?", "running|paused|transient|readonly", r"0 Domain: 'NAME'", "no cache monitors, halt polling, waits by the scheduler's debug file, numbers of a disk's chain or dirty rates are told"),
+    ("domstats NAME --cpu-total", "inactive", r"0 Domain: 'NAME'$", _OWN_TIME),
+    ("domstats NAME", "inactive", rf"0 Domain: 'NAME' / state\.state=N / state\.reason=N(?!.* cpu\.time)(?=.* balloon\.maximum=N)(?=.* vcpu\.maximum=N).*{_BLOCK}$", _OWN_TIME),
+    ("domstats NAME --cpu-total", "running|paused|transient|readonly", rf"0 Domain: 'NAME'{_CPU}$", _FEWER),
+    ("domstats NAME --vcpu", "running|paused|transient|readonly", rf"0 Domain: 'NAME'{_VCPU}$", _FEWER),
+    ("domstats NAME --block( --backing)?", "running|paused|transient|readonly", rf"0 Domain: 'NAME'.*{_BLOCK}$", _FEWER),
+    ("domstats NAME --dirtyrate", "running|paused|transient|readonly", r"0 Domain: 'NAME'$", _FEWER),
+    ("domstats NAME", "running|paused|transient|readonly", rf"0 Domain: 'NAME' / state\.state=N / state\.reason=N{_CPU}(?=.* balloon\.current=N)(?=.* balloon\.rss=N).*{_VCPU}(?=.* net\.count=N)(?=.* net\.N\.tx\.drop=N)(?=.* block\.count=N / block\.N\.name=vda / )", _FEWER),
     ("iothreadadd NAME 7 --config", "inactive|running|paused", r"1 error: Operation not supported: IOThreads are numbered without a gap: the next is N$", "a description has a number of IOThreads, not their ids"),
     ("attach-(device NAME BASE/(rng|disk).xml( --(persistent|live|current))?|disk NAME BASE/second.img vdb|interface NAME .* --mac .*)", "running|paused|transient", r"1 error: .* / error: internal error: No more available PCI slots$", "a machine has the root ports that its description has, and no free ones of the driver's own"),
     ("attach-device NAME BASE/graphics.xml --config", "inactive|running|paused", r"1 error: .* / error: unsupported configuration: element 'graphics' is not supported", "what no emulator here has is refused by name"),

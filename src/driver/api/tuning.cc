@@ -105,7 +105,7 @@ DomainGetBlockIoTuneRet get_block_io_tune(Client& client, const DomainGetBlockIo
   for (const Limit& limit : limits) all.push_back(number(limit.name, set.*limit.place));
   all.push_back(text("group_name"));
   for (const Limit& burst : std::span(limits).subspan(burst_offset, burst_offset)) {
-    // A burst's length cannot be set: in force is the emulator's own, one second.
+    // A burst's length cannot be set: in force is the emulator's own, one second (QAPI block_set_io_throttle).
     all.push_back(number((std::string(burst.name) + "_length").c_str(), live && set.*burst.place ? 1 : 0));
   }
   return answer<DomainGetBlockIoTuneRet>(all, args.nparams);

@@ -100,7 +100,6 @@ class Connection : public std::enable_shared_from_this<Connection> {
     header.status = Status::ok;
     send(header, result);
     established(call);
-    established(call);
   }
   void reply_error(const Header& call, const core::Error& error);
 
