@@ -271,7 +271,7 @@ void PciTransport::store_queue(Common id, std::uint64_t value, std::uint64_t mas
 void PciTransport::set_status(std::uint8_t value) {
   if (value == 0) return reset_device();
   const std::uint8_t before = status_;
-  std::uint8_t now = static_cast<std::uint8_t>(value | (before & (status::needs_reset | status::features_ok)));
+  std::uint8_t now = value | before;  // a driver takes no bit back but by a reset (§2.1.1)
   if ((now & ~before) & status::features_ok) {
     const bool acceptable =
         !(driver_features_ & ~device_->traits().features) && (driver_features_ & feature::version_1);
