@@ -1,0 +1,72 @@
+"""--vmm PATH drives another program, such as QEMU, by the same tests: the oracle."""
+import pathlib
+import shutil
+
+import pytest
+
+from vmm import Machine
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+
+
+def pytest_addoption(parser):
+    parser.addoption("--vmm", default=str(TOP / "build/release/bin/stratovirt"), help="the program under test, ours or qemu-system-x86_64")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "ours(why): QEMU has no such thing or, as the reason says, another one")
+    program = shutil.which(config.getoption("--vmm"))
+    if not program:
+        raise pytest.UsageError(f"{config.getoption('--vmm')} is not built; `make all`")
+    config.vmm = program
+
+
+def pytest_collection_modifyitems(config, items):
+    if "qemu" not in pathlib.Path(config.vmm).name:
+        return
+    left = [item for item in items if not item.get_closest_marker("ours")]
+    config.hook.pytest_deselected(items=[item for item in items if item not in left])
+    items[:] = left
+
+
+@pytest.fixture(scope="session")
+def program(pytestconfig):
+    return pytestconfig.vmm
+
+
+@pytest.fixture
+def start(program, tmp_path_factory, request):
+    """start(option, …) starts a machine; at the test's end each must still be there and end well."""
+    machines = []
+
+    def begin(*words, ends=True, **how):
+        folder = tmp_path_factory.mktemp("m")
+        machine = Machine(program, folder, words, **how)
+        machines.append((machine, ends))
+        return machine
+
+    yield begin
+    try:
+        for machine, ends in machines:
+            if ends:
+                machine.quit()
+    finally:
+        for machine, _ in machines:
+            machine.kill()
+
+
+@pytest.fixture
+def image(tmp_path):
+    """image(name, size=…) makes a disk's file, of which each sector says its number."""
+
+    def make(name="disk.img", size=1 << 20, empty=False):
+        path = tmp_path / name
+        with open(path, "wb") as file:
+            file.truncate(size)
+            if not empty:
+                for sector in range(min(size // 512, 64)):
+                    file.seek(sector * 512)
+                    file.write(f"sector {sector}".encode().ljust(512, b"."))
+        return path
+
+    return make
