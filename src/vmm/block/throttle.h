@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <optional>
 
@@ -18,7 +19,7 @@ class Throttle {
   /// Takes a token, or gives the time at which there is one.
   std::optional<std::int64_t> take(std::int64_t now) {
     const double time = static_cast<double>(now);
-    if (next_ - allowance_ > time) return static_cast<std::int64_t>(next_ - allowance_) + 1;
+    if (next_ - allowance_ > time) return static_cast<std::int64_t>(std::ceil(next_ - allowance_));
     next_ = std::max(next_, time) + interval_;
     return {};
   }
