@@ -46,7 +46,7 @@ class Device(Function):
 
     def __init__(self, machine, slot, bus=0, addresses=None, function=0):
         super().__init__(machine.test, bus, slot, function)
-        self.machine, self.queues = machine, {}
+        self.machine, self.queues, self.mailboxes = machine, {}, {}
         assert self.id[0] == 0x1AF4, f"no virtio device: {self.id}"
         self.map_bars(addresses or Addresses(0xC000_0000 + (bus << 24 | slot << 19 | function << 16)))
         self.enable()
@@ -73,7 +73,7 @@ class Device(Function):
     def reset(self):
         self.common.device_status = 0
         wait_for(lambda: self.status == 0, "a device that is reset")
-        self.queues = {}
+        self.queues, self.mailboxes = {}, {}
 
     def offered(self):
         features = 0
@@ -156,7 +156,9 @@ class Queue:
         common.queue_desc, common.queue_driver, common.queue_device = self.desc, self.avail, self.used
         if device.msix:
             vector = index % (device.msix.vectors - 1) + 1 if vector is None else vector
-            self.interrupt = Mailbox(self.machine, device.msix, vector)
+            if vector not in device.mailboxes:
+                device.mailboxes[vector] = Mailbox(self.machine, device.msix, vector)
+            self.interrupt = device.mailboxes[vector]
             common.queue_msix_vector = vector
             assert common.queue_msix_vector == vector
         self.notify_at = device.areas[2] + common.queue_notify_off * device.multiplier
