@@ -38,13 +38,13 @@ Greeting greeting(const Json& object) {
   return {number(numbers, "major"), number(numbers, "minor"), number(numbers, "micro"), text(version, "package")};
 }
 
-Reply reply(const Json& object) {
-  return {object.at("return"), id_of(object)};
+Reply reply(Json& object, std::string_view written) {
+  return {std::move(object.at("return")), id_of(object), std::string(written)};
 }
 
-ErrorReply error(const Json& object) {
+ErrorReply error(const Json& object, std::string_view written) {
   const Json& body = member(object, "error", Json::value_t::object);
-  return {text(body, "class"), text(body, "desc"), id_of(object)};
+  return {text(body, "class"), text(body, "desc"), id_of(object), std::string(written)};
 }
 
 Event event(const Json& object) {
@@ -63,9 +63,10 @@ Event event(const Json& object) {
   return result;
 }
 
-Message message(const Json& object) {
-  if (object.contains("return")) return reply(object);
-  if (object.contains("error")) return error(object);
+Message message(std::string_view written) {
+  Json object = parse_object(written);
+  if (object.contains("return")) return reply(object, written);
+  if (object.contains("error")) return error(object, written);
   if (object.contains("event")) return event(object);
   if (object.contains("QMP")) return greeting(object);
   throw ProtocolError("object that is no QMP message");
@@ -125,7 +126,7 @@ std::optional<Message> Decoder::next() {
     if (ended) {
       const auto text = std::string_view(buffer_).substr(begin_, scanned_ - begin_);
       begin_ = scanned_;
-      return message(parse_object(text));
+      return message(text);
     }
     if (!scanner_.inside()) begin_ = scanned_;  // space between objects is not kept
   }

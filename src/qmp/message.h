@@ -30,12 +30,14 @@ struct Greeting {
 struct Reply {
   Json value;
   std::optional<std::uint64_t> id;  ///< absent: the server left it out (StratoVirt does for qmp_capabilities)
+  std::string text;                 ///< the whole object, as the server wrote it
 };
 /// {"error": {"class", "desc"}, "id": …}
 struct ErrorReply {
   std::string error_class;  ///< "GenericError", "CommandNotFound", "DeviceNotFound" …
   std::string description;
   std::optional<std::uint64_t> id;
+  std::string text;  ///< as in Reply
 };
 /// {"event": …, "data": …, "timestamp": {"seconds", "microseconds"}}
 struct Event {

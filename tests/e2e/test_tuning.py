@@ -269,7 +269,7 @@ def test_vcpupin_refusals(idle, machine, transient, refused):
     assert refused(OPERATION, transient.pinVcpuFlags, 0, only(0), CONFIG).endswith(NOT_PERSISTENT)
     assert "Empty cpu list for pinning" in refused(INVALID, machine.pinVcpu, 0, only())
     assert "vcpu 9 is out of range of live cpu count 4" in refused(INVALID, machine.pinVcpu, 9, only(0))
-    assert "vcpu 9 is out of range of persistent cpu count 4" in refused(INVALID, machine.pinVcpuFlags, 9, only(0), CONFIG)
+    assert "vcpu 9 is out of range of persistent cpu count 2" in refused(INVALID, machine.pinVcpuFlags, 9, only(0), CONFIG)
     assert "unsupported flags (0x40)" in refused(INVALID, idle.pinVcpuFlags, 0, only(0), 64)
 
 
@@ -330,7 +330,7 @@ def test_blkdeviotune_of_a_running_machine(virsh, machine, transient):
         virsh("blkdeviotune", domain.name(), "vda", "--total-iops-sec", "100", "--live")
         assert limits(domain) == {"total_iops_sec": 100}
         domain.setBlockIoTune("vda", {"total_iops_sec": 50, "total_iops_sec_max": 60, "size_iops_sec": 4096}, LIVE)
-        assert limits(domain) == {"total_iops_sec": 50, "total_iops_sec_max": 60, "size_iops_sec": 4096}
+        assert limits(domain) == {"total_iops_sec": 50, "total_iops_sec_max": 60, "total_iops_sec_max_length": 1, "size_iops_sec": 4096}
         assert live(domain).findtext("devices/disk/iotune/total_iops_sec") == "50"
     assert limits(machine, CONFIG) == {}
 

@@ -10,9 +10,9 @@ using core::ErrorCode;
 const Handlers& handlers() {
   static const auto table = [] {
     auto all = std::make_unique<Handlers>();
-    for (auto add :
-         {add_connect, add_domain, add_lifecycle, add_console, add_event, add_node, add_stats, add_device_stats,
-          add_guest, add_metadata, add_monitor, add_memory, add_vcpu, add_pinning, add_tuning, add_device})
+    for (auto add : {add_connect, add_domain, add_lifecycle, add_console, add_event, add_node, add_stats,
+                     add_device_stats, add_guest, add_snapshot, add_metadata, add_monitor, add_memory, add_vcpu,
+                     add_pinning, add_tuning, add_device})
       add(*all);
     return all;
   }();

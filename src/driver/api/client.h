@@ -86,6 +86,7 @@ void add_node(Handlers& handlers);
 void add_stats(Handlers& handlers);
 void add_device_stats(Handlers& handlers);
 void add_guest(Handlers& handlers);
+void add_snapshot(Handlers& handlers);
 void add_metadata(Handlers& handlers);
 void add_monitor(Handlers& handlers);
 void add_memory(Handlers& handlers);

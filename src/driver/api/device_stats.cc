@@ -2,6 +2,7 @@
 
 #include "driver/api/agent.h"
 #include "driver/api/client.h"
+#include "driver/api/disk.h"
 #include "driver/api/figures.h"
 #include "driver/core/error.h"
 #include "driver/host/facts.h"
@@ -27,8 +28,7 @@ enum : std::uint32_t { typed_param_string_okay = 4 };  // virTypedParameterFlags
 
 /// A disk by its target or its source.
 const domain::Disk* find_disk(const domain::Domain& what, const std::string& path) {
-  const auto found = std::ranges::find_if(
-      what.disks, [&](const domain::Disk& disk) { return disk.target == path || disk.source == path; });
+  const auto found = std::ranges::find_if(what.disks, [&](const domain::Disk& disk) { return named(disk, path); });
   return found == what.disks.end() ? nullptr : &*found;
 }
 

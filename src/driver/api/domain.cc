@@ -132,6 +132,11 @@ DomainHasManagedSaveImageRet has_managed_save(Client& client, const DomainHasMan
   client.find(args.dom);
   return {0};
 }
+DomainManagedSaveGetXmlDescRet managed_save_xml(Client& client, const DomainManagedSaveGetXmlDescArgs& args) {
+  require_flags(args.flags, 1, "virDomainManagedSaveGetXMLDesc");
+  client.find(args.dom);
+  throw Error(ErrorCode::operation_invalid, "domain does not have managed save image");
+}
 DomainGetSecurityLabelListRet get_security_labels(Client& client, const DomainGetSecurityLabelListArgs& args) {
   client.find(args.dom);
   return {};
@@ -159,6 +164,7 @@ void add_domain(Handlers& handlers) {
   handlers.add<domain_get_autostart>(get_autostart);
   handlers.add<domain_set_autostart>(set_autostart);
   handlers.add<domain_has_managed_save_image>(has_managed_save);
+  handlers.add<domain_managed_save_get_xml_desc>(managed_save_xml);
   handlers.add<domain_get_security_label_list>(get_security_labels);
 }
 

@@ -1,5 +1,8 @@
+#include <algorithm>
+
 #include "driver/api/agent.h"
 #include "driver/api/client.h"
+#include "driver/api/disk.h"
 #include "driver/core/error.h"
 #include "driver/protocol/domain.h"
 #include "driver/protocol/domain_resources.h"
@@ -71,6 +74,15 @@ void abort_job_flags(Client& client, const DomainAbortJobFlagsArgs& args) {
   no_job_to_abort(*client.find(args.dom));
 }
 
+/// No job of a disk either.
+DomainGetBlockJobInfoRet block_job_info(Client& client, const DomainGetBlockJobInfoArgs& args) {
+  require_flags(args.flags, 1, "virDomainGetBlockJobInfo");
+  const auto& disks = client.find(args.dom)->running().live.disks;
+  if (std::ranges::none_of(disks, [&](const auto& disk) { return named(disk, args.path); }))
+    throw Error(ErrorCode::invalid_arg, "disk '" + std::string(args.path) + "' not found in domain");
+  return {};
+}
+
 DomainGetMessagesRet get_messages(Client& client, const DomainGetMessagesArgs& args) {
   enum { deprecation = 1, tainting = 2 };
   require_flags(args.flags, deprecation | tainting, "virDomainGetMessages");
@@ -113,6 +125,7 @@ void add_guest(Handlers& handlers) {
   handlers.add<domain_get_job_stats>(job_stats);
   handlers.add<domain_abort_job>(abort_job);
   handlers.add<domain_abort_job_flags>(abort_job_flags);
+  handlers.add<domain_get_block_job_info>(block_job_info);
   handlers.add<domain_get_messages>(get_messages);
   handlers.add<domain_get_max_memory>(get_max_memory);
   handlers.add<domain_get_max_vcpus>(get_max_vcpus);

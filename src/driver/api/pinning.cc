@@ -22,10 +22,11 @@ std::vector<unsigned> or_all(const std::vector<unsigned>& cpus) {
   return cpus.empty() ? host::cpu_map().online : cpus;
 }
 
-void require_vcpu(unsigned index, const domain::Domain& what, const char* of) {
+/// As libvirt's text has it, a machine that runs names its maximum and a description its current number.
+void require_vcpu(unsigned index, const domain::Domain& what, const char* of, unsigned told) {
   if (index >= what.vcpus)
-    throw Error(ErrorCode::invalid_arg, "vcpu " + std::to_string(index) + " is out of range of " + of + " cpu count " +
-                                            std::to_string(what.vcpus));
+    throw Error(ErrorCode::invalid_arg,
+                "vcpu " + std::to_string(index) + " is out of range of " + of + " cpu count " + std::to_string(told));
 }
 
 void tell(Client* client, const instance::Instance& subject, const std::string& field,
@@ -37,8 +38,8 @@ Task<void> pin_vcpu_flags(Client* client, DomainPinVcpuFlagsArgs args) {
   require_flags(args.flags, affect_live | affect_config, "virDomainPinVcpuFlags");
   const auto [subject, job] = co_await claim(client, std::move(args.dom), "remoteDispatchDomainPinVcpuFlags");
   const Impact meant = impact(*subject, args.flags);
-  if (meant.live) require_vcpu(args.vcpu, subject->running().live, "live");
-  if (meant.config) require_vcpu(args.vcpu, *subject->config(), "persistent");
+  if (meant.live) require_vcpu(args.vcpu, subject->running().live, "live", subject->running().live.vcpus);
+  if (meant.config) require_vcpu(args.vcpu, *subject->config(), "persistent", subject->config()->current_vcpus);
   const std::vector<unsigned> cpus = read_cpumap(args.cpumap, "Empty cpu list for pinning");
   if (meant.live) {
     const instance::Threads threads = co_await instance::threads(subject);

@@ -2,6 +2,7 @@
 #include <span>
 
 #include "driver/api/change.h"
+#include "driver/api/disk.h"
 #include "driver/core/error.h"
 #include "driver/host/facts.h"
 #include "driver/host/proc.h"
@@ -85,8 +86,7 @@ constexpr std::size_t burst_offset = 6;  // from a limit's row to the row of its
 /// The disk of this target or source; where it is not there, in libvirt's words for the description.
 template <class D>
 auto& find_disk(D& what, const std::string& path, bool live) {
-  const auto found = std::ranges::find_if(
-      what.disks, [&](const domain::Disk& disk) { return disk.target == path || disk.source == path; });
+  const auto found = std::ranges::find_if(what.disks, [&](const domain::Disk& disk) { return named(disk, path); });
   if (found == what.disks.end()) {
     throw Error(ErrorCode::invalid_arg,
                 "disk '" + path + (live ? "' not found in domain" : "' was not found in the domain config"));
@@ -178,8 +178,7 @@ Task<void> set_block_io_tune(Client* client, DomainSetBlockIoTuneArgs args) {
   std::optional<domain::Domain> config;
   if (meant.config) {
     auto& disks = config.emplace(*subject->config()).disks;
-    const auto disk = std::ranges::find_if(
-        disks, [&](const domain::Disk& one) { return one.target == args.disk || one.source == args.disk; });
+    const auto disk = std::ranges::find_if(disks, [&](const domain::Disk& one) { return named(one, args.disk); });
     if (disk == disks.end())
       throw Error(ErrorCode::invalid_arg, "missing persistent configuration for disk '" + args.disk + "'");
     disk->iotune = wanted.over(disk->iotune);

@@ -253,15 +253,11 @@ Task<std::string> Monitor::pass_through(std::string text) {
   if (!object.contains("execute") || !object["execute"].is_string()) {
     throw Error(ErrorCode::invalid_arg, "the command has no 'execute'");
   }
-  const emulator::Json id = object.value("id", emulator::Json());
-  Answer answer = co_await round(object["execute"], object.value("arguments", emulator::Json()), command_limit);
-  emulator::Json reply;
-  if (const auto* refusal = std::get_if<qmp::ErrorReply>(&answer)) {
-    reply["error"] = {{"class", refusal->error_class}, {"desc", refusal->description}};
-  } else {
-    reply["return"] = std::get<qmp::Reply>(answer).value;
-  }
-  reply["id"] = id.is_null() ? emulator::Json("libvirt-" + std::to_string(last_id_)) : id;
+  const Answer answer = co_await round(object["execute"], object.value("arguments", emulator::Json()), command_limit);
+  const auto* refusal = std::get_if<qmp::ErrorReply>(&answer);
+  // The members stay in the emulator's order, and the client's own id stands where ours was.
+  auto reply = nlohmann::ordered_json::parse(refusal ? refusal->text : std::get<qmp::Reply>(answer).text);
+  reply["id"] = object.value("id", emulator::Json("libvirt-" + std::to_string(last_id_)));
   co_return reply.dump();
 }
 

@@ -503,6 +503,19 @@ template <>
 struct Wire<Procedure::domain_has_managed_save_image>
     : Call<DomainHasManagedSaveImageArgs, DomainHasManagedSaveImageRet> {};
 
+struct DomainManagedSaveGetXmlDescArgs {
+  Domain dom;
+  std::uint32_t flags;
+};
+
+struct DomainManagedSaveGetXmlDescRet {
+  String<> xml;
+};
+
+template <>
+struct Wire<Procedure::domain_managed_save_get_xml_desc>
+    : Call<DomainManagedSaveGetXmlDescArgs, DomainManagedSaveGetXmlDescRet> {};
+
 struct DomainManagedSaveRemoveArgs {
   Domain dom;
   std::uint32_t flags;

@@ -424,4 +424,21 @@ struct DomainSetPerfEventsArgs {
 template <>
 struct Wire<Procedure::domain_set_perf_events> : Call<DomainSetPerfEventsArgs, Void> {};
 
+struct DomainGetBlockJobInfoArgs {
+  Domain dom;
+  String<> path;
+  std::uint32_t flags;
+};
+
+struct DomainGetBlockJobInfoRet {
+  std::int32_t found;
+  std::int32_t type;
+  std::uint64_t bandwidth;
+  std::uint64_t cur;
+  std::uint64_t end;
+};
+
+template <>
+struct Wire<Procedure::domain_get_block_job_info> : Call<DomainGetBlockJobInfoArgs, DomainGetBlockJobInfoRet> {};
+
 }  // namespace protocol

@@ -8,7 +8,7 @@ import pathlib
 import subprocess
 import sys
 
-FOLDERS = ["/etc/libvirt", "/run/libvirt", "/var/lib/libvirt", "/var/log/libvirt"]
+FOLDERS = ["/etc/libvirt", "/run/libvirt", "/var/lib/libvirt", "/var/log/libvirt", "/run/lock"]
 BASE = pathlib.Path("/var/tmp/stratovirt-e2e")
 BRIDGE = "qbr0"
 HUGEPAGES = pathlib.Path("/proc/sys/vm/nr_hugepages")
