@@ -30,7 +30,7 @@ class Power : public bus::Handler {
   loop::Loop& loop_;
   std::function<void(bool)> sci_;
   std::function<void()> off_;
-  loop::Timer carry_;  ///< when the timer's bit 23 turns, while the guest wants to be told
+  loop::Timer carry_;  ///< when the timer's top bit turns, while the guest wants to be told
   std::uint16_t status_ = 0, enable_ = 0, control_ = 0;
 };
 
