@@ -1,7 +1,9 @@
 #include "vmm/machine/machine.h"
 
 #include <algorithm>
+#include <charconv>
 #include <stdexcept>
+#include <string_view>
 
 #include "vmm/acpi/smbios.h"
 #include "vmm/acpi/tables.h"
@@ -17,6 +19,43 @@ memory::Backend ram_backend(const cmdline::Memory& from) {
 
 cpu::Topology topology(const cmdline::Smp& smp) {
   return {.sockets = smp.sockets, .dies = smp.dies * smp.clusters, .cores = smp.cores, .threads = smp.threads};
+}
+
+/// A uuid of the command line, which has been checked, as its bytes.
+std::array<std::uint8_t, 16> uuid_bytes(std::string text) {
+  std::array<std::uint8_t, 16> bytes{};
+  std::erase(text, '-');
+  for (std::size_t i = 0; i < bytes.size() && 2 * i + 2 <= text.size(); ++i) {
+    std::from_chars(&text[2 * i], &text[2 * i] + 2, bytes[i], 16);
+  }
+  return bytes;
+}
+
+acpi::SmbiosConfig smbios(const cmdline::Config& config) {
+  acpi::SmbiosConfig tables;
+  tables.uuid = uuid_bytes(config.uuid);
+  struct Row {
+    unsigned type;
+    std::string_view key;
+    std::string acpi::SmbiosConfig::* field;
+  };
+  using S = acpi::SmbiosConfig;
+  static constexpr Row rows[] = {
+      {0, "vendor", &S::bios_vendor},      {0, "version", &S::bios_version},
+      {0, "date", &S::bios_date},          {1, "manufacturer", &S::manufacturer},
+      {1, "product", &S::product},         {1, "version", &S::version},
+      {1, "serial", &S::serial},           {1, "sku", &S::sku},
+      {1, "family", &S::family},           {3, "manufacturer", &S::chassis_manufacturer},
+      {3, "version", &S::chassis_version}, {3, "serial", &S::chassis_serial},
+      {3, "asset", &S::chassis_asset},     {3, "sku", &S::chassis_sku},
+  };
+  for (const cmdline::SmbiosValue& one : config.smbios) {
+    if (one.type == 1 && one.key == "uuid") tables.uuid = uuid_bytes(one.value);
+    for (const Row& row : rows) {
+      if (row.type == one.type && row.key == one.key) tables.*row.field = one.value;
+    }
+  }
+  return tables;
 }
 
 /// Lets go of a lock for as long as this lives.
@@ -299,7 +338,7 @@ void Machine::boot() {
   tables.power_ports = q35::power_ports;
   tables.sci = q35::sci_gsi;
   const std::uint64_t root = acpi::write_tables(tables, memory, q35::tables, q35::tables_size);
-  acpi::write_smbios({}, memory, q35::smbios, q35::smbios_size);
+  acpi::write_smbios(smbios(config_), memory, q35::smbios, q35::smbios_size);
 
   cpu::Entry entry;
   if (!config_.kernel.empty()) {
