@@ -64,12 +64,15 @@ def pytest_terminal_summary(terminalreporter, config):
             terminalreporter.write_line(f"{name}: libvirt {departure.libvirt!r}, ours {departure.ours!r} ({departure.why})")
 
 
+@pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
-    """A failure shows the end of the daemon's log."""
-    if call.when == "call" and call.excinfo and not call.excinfo.errisinstance(pytest.skip.Exception):
-        server = item.funcargs.get("daemon")
-        if server:
-            item.add_report_section("call", "daemon's log", server.tail())
+    """A failure shows the end of the daemon's log. Nothing of the StratoVirt driver may be left untried."""
+    report = (yield).get_result()
+    server = item.funcargs.get("daemon")
+    if report.failed and server:
+        report.sections.append(("Captured daemon's log", server.tail()))
+    if report.skipped and SCHEMES[item.config.option.uri] == "stratovirt":
+        report.outcome, report.longrepr = "failed", f"not tried: {report.longrepr[2]}"
 
 
 @pytest.hookimpl(hookwrapper=True)
