@@ -90,6 +90,9 @@ void Control::add_netdev(const cmdline::Netdev& netdev) {
   machine_.add_netdev(netdev);
 }
 void Control::remove_netdev(const std::string& id) {
+  if (!machine_.backends().netdevs.contains(id)) {
+    throw Refusal(Refusal::Class::device_not_found, "Device '" + id + "' not found");
+  }
   machine_.remove_netdev(id);
 }
 std::string Control::add_chardev(const cmdline::Chardev& chardev) {

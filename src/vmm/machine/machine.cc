@@ -279,7 +279,11 @@ void Machine::remove_part(std::vector<Part> cmdline::Config::* list, const char*
   if (std::erase_if(without.*list, [&](const Part& one) { return one.id == id; }) == 0) {
     throw std::invalid_argument(std::string("there is no ") + kind + " '" + id + "'");
   }
-  cmdline::validate(without);  // names who uses it
+  try {
+    cmdline::validate(without);
+  } catch (const std::invalid_argument& user) {
+    throw std::invalid_argument(std::string(kind) + " '" + id + "' is in use: " + user.what());
+  }
   unmake();
   config_ = std::move(without);
 }
