@@ -76,6 +76,18 @@ def test_a_console_that_was_open_when_the_daemon_was_killed(mortal, guest_files,
         console.leave()
 
 
+def tell_emulator(path, *commands):
+    """What nobody but the emulator sees."""
+    with socket.socket(socket.AF_UNIX) as monitor:
+        monitor.connect(str(path))
+        with monitor.makefile("rw") as lines:
+            for command in ({"execute": "qmp_capabilities"}, *commands):
+                lines.write(json.dumps(command))
+                lines.flush()
+                while "return" not in json.loads(lines.readline()):
+                    pass
+
+
 def test_what_the_emulator_did_meanwhile_is_seen(mortal):
     """Its state is asked of the emulator, not believed from the file."""
     for name in ("goes-on", "stops"):
@@ -83,16 +95,22 @@ def test_what_the_emulator_did_meanwhile_is_seen(mortal):
     monitors = {name: next(mortal.state.glob(f"domain-*-{name}")) / "monitor.sock" for name in ("goes-on", "stops")}
     mortal.server.kill()
     for name, word in (("goes-on", "cont"), ("stops", "stop")):
-        with socket.socket(socket.AF_UNIX) as monitor:
-            monitor.connect(str(monitors[name]))
-            with monitor.makefile("rw") as lines:
-                for command in ("qmp_capabilities", word):
-                    lines.write(json.dumps({"execute": command}))
-                    lines.flush()
-                    while "return" not in json.loads(lines.readline()):
-                        pass
+        tell_emulator(monitors[name], {"execute": word})
     mortal.start()
     assert mortal.seen("goes-on").startswith("running") and mortal.seen("stops").startswith("paused")
+
+
+def test_a_device_given_up_meanwhile_is_gone(mortal, image):
+    """A guest that is reset gives up what it was asked for."""
+    kept, gone = image(), image()
+    owned = owner(gone)
+    mortal.create(xml.bare("disks", devices=xml.disk(kept, "vda") + xml.disk(gone, "vdb")), "--paused")
+    monitor = next(mortal.state.glob("domain-*-disks")) / "monitor.sock"
+    mortal.server.kill()
+    tell_emulator(monitor, {"execute": "device_del", "arguments": {"id": "virtio-disk1"}}, {"execute": "system_reset"})
+    mortal.start()
+    until(lambda: [row[0] for row in mortal.virsh.rows("domblklist", "disks")] == ["vda"], "the disk to be gone")
+    until(lambda: owner(gone) == owned, "the image to be given back")
 
 
 def test_killed_at_any_moment_of_a_start(mortal, image):

@@ -124,6 +124,7 @@ Task<void> open_console(Client* client, DomainOpenConsoleArgs args, StreamPtr st
   const auto subject = client->find(args.dom);
   subject->running();
   const Device device = find_device(subject->description(), args.dev_name.value_or(""));
+  std::erase_if(client->driver().consoles, [](const auto& one) { return one.second.expired(); });
   auto& current = client->driver().consoles[{subject->uuid(), device.alias}];
   if (const auto other = current.lock(); other && other->open()) {
     if (!(args.flags & force))

@@ -83,6 +83,11 @@ std::optional<Request> query_block_stats(const Capabilities& capabilities) {
   return Request{"query-blockstats", {}};
 }
 
+std::optional<Request> query_devices(const Capabilities& capabilities) {
+  if (!is_qemu(capabilities)) return std::nullopt;
+  return Request{"qom-list", {{"path", "/machine/peripheral"}}};
+}
+
 std::optional<Request> query_block_errors(const Capabilities& capabilities) {
   if (!is_qemu(capabilities)) return std::nullopt;
   return Request{"query-block", {}};

@@ -131,6 +131,9 @@ std::vector<Attachment> attach(const domain::Domain& domain, const domain::Devic
                                const Capabilities& capabilities);
 /// Asks the guest to give a device up; DEVICE_DELETED tells when it has.
 Request detach(const domain::Device& device);
+/// Which devices are there, by alias; nothing where the emulator does not tell.
+std::optional<Request> query_devices(const Capabilities& capabilities);
+std::vector<std::string> read_devices(const Json& reply);
 /// What is left to remove once the device is gone.
 std::vector<Request> after_detach(const domain::Device& device);
 

@@ -104,6 +104,12 @@ std::vector<Chardev> read_chardevs(const Json& reply) {
   return result;
 }
 
+std::vector<std::string> read_devices(const Json& reply) {
+  std::vector<std::string> result;
+  each(reply, [&result](const Json& item) { result.push_back(text(item, {"name"})); });
+  return result;
+}
+
 std::vector<BlockStats> read_block_stats(const Json& reply) {
   std::vector<BlockStats> result;
   each(reply, [&result](const Json& item) {

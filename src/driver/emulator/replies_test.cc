@@ -124,6 +124,7 @@ TEST(Replies, OfAWrongShapeAreErrors) {
   throws(read_chardevs, {"{}", R"([{"label": "x"}])", R"([{"label": "x", "filename": null}])"});
   throws(read_block_stats, {"{}", "[3]", R"([{"qdev": "/machine/peripheral/a"}])",
                             R"([{"qdev": "/machine/peripheral/a", "stats": {"rd_bytes": -1}}])"});
+  throws(read_devices, {"{}", R"([{"type": "string"}])", R"([{"name": 1}])"});
   throws(read_balloon_kib, {"{}", R"({"actual": 1.5})", R"({"actual": "1"})"});
   throws(read_guest_memory, {"{}", R"({"last-update": 1})", R"({"stats": {"stat-swap-in": "1"}, "last-update": 1})"});
 }

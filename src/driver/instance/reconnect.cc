@@ -1,6 +1,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <utility>
 
@@ -105,6 +106,18 @@ Task<void> Instance::reconnect(std::string state_file) {
       apply(now.state == "guest-panicked" ? Trigger::panic
             : now.state == "io-error"     ? Trigger::io_error
                                           : Trigger::suspend);
+    }
+    if (const auto query = emulator::query_devices(running_->capabilities)) {
+      const auto there = emulator::read_devices(co_await monitor->execute(*query, reconnect_limit));
+      if (gone()) co_return;
+      const auto look = [&](const auto& devices) {
+        for (const auto& device : devices)
+          if (std::ranges::find(there, device.info.alias) == there.end())  // given up meanwhile
+            environment_.loop.spawn(finish_removal(device.info.alias));
+      };
+      look(running_->live.disks);
+      look(running_->live.interfaces);
+      look(running_->live.rngs);
     }
   } catch (const std::exception&) {
     // A monitor that does not answer cannot be managed, but the machine goes on, and can be destroyed.
