@@ -32,7 +32,7 @@ struct RawFileConfig {
 /// order; where there is none, each is done when it is submitted. One who writes excludes other writers, QEMU's
 /// too, by locks of the open file description on the bytes that QEMU uses (100 and up: what a user does); who only
 /// reads excludes nobody.
-class RawFile : public Disk {
+class RawFile final : public Disk {
  public:
   /// Throws std::system_error; EBUSY where another one writes the file.
   RawFile(RawFileConfig config, loop::Loop& loop);

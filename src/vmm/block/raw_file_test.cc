@@ -170,7 +170,7 @@ TEST_P(RawFileTest, PartsMayBeMany) {
     parts.push_back({memory + 512 * i, 512});
   }
   EXPECT_EQ(transfer(Kind::write, 0, parts), 0);
-  EXPECT_EQ(content(0, 512 * 3000), std::string(memory, memory + 512 * 3000));
+  EXPECT_EQ(content(0, 512 * 3000), std::string(memory, memory + std::size_t{512} * 3000));
 }
 
 TEST_P(RawFileTest, ManyAreUnderWayAtOnce) {
@@ -188,7 +188,7 @@ TEST_P(RawFileTest, ManyAreUnderWayAtOnce) {
   EXPECT_EQ(done, 1000);
   EXPECT_GE(batches, 1);
   EXPECT_LT(batches, 1000);
-  EXPECT_EQ(content(0, 4096 * 1000), std::string(memory, memory + 4096 * 1000));
+  EXPECT_EQ(content(0, 4096 * 1000), std::string(memory, memory + std::size_t{4096} * 1000));
   disk->on_batch({});
 }
 

@@ -14,7 +14,7 @@
 
 namespace kvm {
 
-int control(int fd, unsigned long request, void* argument, const char* name) {
+int control(int fd, unsigned long request, unsigned long argument, const char* name) {
   for (;;) {
     const int result = ::ioctl(fd, request, argument);
     if (result >= 0) return result;

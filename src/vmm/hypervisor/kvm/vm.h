@@ -16,9 +16,9 @@
 namespace kvm {
 
 /// A file descriptor's ioctl, tried again when a signal interrupts it; std::system_error naming the request.
-int control(int fd, unsigned long request, void* argument, const char* name);
-inline int control(int fd, unsigned long request, unsigned long argument, const char* name) {
-  return control(fd, request, reinterpret_cast<void*>(argument), name);
+int control(int fd, unsigned long request, unsigned long argument, const char* name);
+inline int control(int fd, unsigned long request, void* argument, const char* name) {
+  return control(fd, request, reinterpret_cast<unsigned long>(argument), name);
 }
 
 class Vm : public hypervisor::Hypervisor {
