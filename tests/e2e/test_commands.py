@@ -442,8 +442,9 @@ class Bench:
         text = re.sub(r"\b[y-]+y[y-]*(?=\s|$)", "y", text)
         text = re.sub(r" in function \w+", "", text)
         text = re.sub(r"-{4,}", "--", re.sub(r" +", " ", text))
-        lines = [line.strip() for line in text.splitlines()]
-        return f"{result.status} {' / '.join(line for line in lines if line)}"[:LONGEST].strip()
+        text = " / ".join(line.strip() for line in text.splitlines() if line.strip())
+        text = text.replace(" / CPU time: Ns / CPU Affinity", " / CPU Affinity")  # a vCPU that has had no time yet tells none
+        return f"{result.status} {text}"[:LONGEST].strip()
 
     def answer(self, command):
         self.ready()

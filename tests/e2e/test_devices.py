@@ -330,7 +330,7 @@ def test_updates_of_a_running_machine(machine, spare, refused):
     assert SECOND in refused(MISSING, machine.updateDeviceFlags, xml.bridge(SECOND), LIVE)
     text = refused(CONFIG_UNSUPPORTED, machine.updateDeviceFlags, xml.BALLOON, LIVE)
     assert "live update of device 'memballoon' is not supported" in text
-    for options in ("<driver queues='2'/>", "<mtu size='1400'/>", "<boot order='2'/>"):
+    for options in ("<driver queues='2'/>", "<mtu size='1400'/>"):
         refused(UNSUPPORTED, machine.updateDeviceFlags, xml.bridge(FIRST, options), LIVE)
     machine.updateDeviceFlags(xml.bridge(FIRST, "<link state='down'/>"), CURRENT)
     assert link(machine, FIRST) == "down"

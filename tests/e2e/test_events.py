@@ -23,7 +23,9 @@ def test_the_order_of_a_life(define, events, name):
     domain.destroy()
     domain.undefine()
     events.wait(name, E.VIR_DOMAIN_EVENT_UNDEFINED)
-    assert events.of(name) == [
+    # A libvirtd that is slow tells how the emulator takes its SIGTERM, too.
+    told = [event for event in events.of(name) if event != (E.VIR_DOMAIN_EVENT_SHUTDOWN, E.VIR_DOMAIN_EVENT_SHUTDOWN_HOST)]
+    assert told == [
         (E.VIR_DOMAIN_EVENT_DEFINED, E.VIR_DOMAIN_EVENT_DEFINED_ADDED),
         (E.VIR_DOMAIN_EVENT_RESUMED, E.VIR_DOMAIN_EVENT_RESUMED_UNPAUSED),
         (E.VIR_DOMAIN_EVENT_STARTED, E.VIR_DOMAIN_EVENT_STARTED_BOOTED),

@@ -127,7 +127,7 @@ def test_a_guest_gives_memory_back_and_gets_it_again(virsh, guest, events):
     try:
         virsh("setmem", guest.name, str(less), "--live")
         until(lambda: guest.domain.memoryStats()["actual"] == less, "the balloon to grow", 30)
-        assert memory_of(live(guest.domain)) == (memory, less) and guest.domain.info()[2] == less
+        until(lambda: memory_of(live(guest.domain)) == (memory, less) and guest.domain.info()[2] == less, "the description to follow", 30)
         assert memory_of(inactive(guest.domain)) == (memory, memory)
     finally:
         guest.domain.setMemory(memory)
