@@ -128,12 +128,12 @@ def libraries(program):
     return [] if listed.returncode else re.findall(r"(/\S+) \(0x", listed.stdout)
 
 
-def payload(extra):
+def payload(programs, extra):
     """One disk of the build's programs, the host's, the guest's files, and what the caller names as FROM:TO."""
     run(TREE / "tests/guest/build", BUILD / "guest/x86_64", stdout=sys.stderr)
     places = {}
     for program in ("virtstratovirtd", "stratovirt"):
-        built = BUILD / "release/bin" / program
+        built = programs / program
         if built.exists():
             places["/usr/sbin/" + program if program.endswith("d") else "/usr/bin/" + program] = built
     for name in PROGRAMS:
@@ -177,7 +177,7 @@ def payload(extra):
                 shutil.copytree(folder, root / str(folder).lstrip("/"), dirs_exist_ok=True, ignore_dangling_symlinks=True)
             run("mkfs.erofs", "--all-root", target, root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
-    key = hashlib.sha256("\0".join(sorted(places)).encode()).hexdigest()[:12]
+    key = hashlib.sha256("\0".join([*sorted(places), str(programs.resolve())]).encode()).hexdigest()[:12]
     return once(CACHE / f"payload-{key}.erofs", stamp, make)
 
 
@@ -189,6 +189,7 @@ def options(parser):
     parser.add_argument("--smp", type=int, default=2)
     parser.add_argument("--mem", type=int, default=3072, help="MiB of the host in the box")
     parser.add_argument("--icount", action="store_true", help="time is instructions: a nanosecond each, one processor")
+    parser.add_argument("--bin", type=pathlib.Path, default=BUILD / "release/bin", help="where the build's programs are")
     parser.add_argument("--with", dest="extra", action="append", default=[], metavar="FROM:TO", help="a file or folder to put inside")
     parser.add_argument("--out", type=pathlib.Path, help="where what is in /out at the end is put")
     parser.add_argument("--append", default="", help="more for the kernel's command line, as hugepages=256")
@@ -196,7 +197,7 @@ def options(parser):
     parser.add_argument("--log", type=pathlib.Path, help="where the kernel's words go")
 
 
-def command_line(given, script, out, forward=None):
+def command_line(given, script, out, forward=None, more=()):
     image, _ = kernel()
     # The command travels in an initrd of its own behind the host's.
     with tempfile.TemporaryDirectory(dir=CACHE) as name:
@@ -215,20 +216,20 @@ def command_line(given, script, out, forward=None):
         "-kernel", str(image), "-initrd", str(both), "-append", f"console=ttyS0 quiet panic=1 {given.append}",
         "-serial", f"file:{given.log or os.devnull}",
         "-device", "virtio-serial-pci", "-chardev", "stdio,id=command,signal=off", "-device", "virtconsole,chardev=command",
-        "-drive", f"file={payload(given.extra)},if=none,id=payload,format=raw,readonly=on",
+        "-drive", f"file={payload(given.bin, given.extra)},if=none,id=payload,format=raw,readonly=on",
         "-device", "virtio-blk-pci,drive=payload,serial=payload",
         "-drive", f"file={out},if=none,id=out,format=raw,cache=unsafe",
         "-device", "virtio-blk-pci,drive=out,serial=out",
-        *network,
+        *network, *more,
     ]  # fmt: skip
 
 
-def start(given, script, folder, forward=None, **streams):
+def start(given, script, folder, forward=None, more=(), **streams):
     CACHE.mkdir(parents=True, exist_ok=True)
     out = folder / "out.img"
     with open(out, "wb") as disk:
         disk.truncate(256 << 20)
-    return subprocess.Popen(command_line(given, script, out, forward), stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **streams), out
+    return subprocess.Popen(command_line(given, script, out, forward, more), stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **streams), out
 
 
 def results(out, into):

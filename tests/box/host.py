@@ -1,0 +1,85 @@
+"""A box that stays up and is driven from Python: each connection to one TCP port of loopback is a shell in it."""
+import argparse
+import pathlib
+import re
+import select
+import socket
+import subprocess
+import tempfile
+
+import box
+
+PORT = 7000  # of the shell, in the box
+SCRIPT = f"""
+ip link set eth0 up
+ip addr add 10.0.2.15/24 dev eth0
+nc -ll -p {PORT} -e /bin/sh &
+until nc 127.0.0.1 {PORT} </dev/null 2>/dev/null; do sleep 0.1; done
+echo box: ready
+wait
+"""
+
+
+class Host:
+    """As a context: up on entry, gone without a farewell on exit. `more` goes to the emulator outside; `options` are those of
+    tests/box/run by name, `extra` a list of FROM:TO."""
+
+    def __init__(self, more=(), **options):
+        parser = argparse.ArgumentParser()
+        box.options(parser)
+        self.given = parser.parse_args([])
+        vars(self.given).update(options)
+        self.more = list(map(str, more))
+
+    def __enter__(self):
+        box.CACHE.mkdir(parents=True, exist_ok=True)
+        self.folder = tempfile.TemporaryDirectory(dir=box.CACHE)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.process, _ = box.start(
+            self.given, SCRIPT, pathlib.Path(self.folder.name), f",hostfwd=tcp:127.0.0.1:{self.port}-10.0.2.15:{PORT}", self.more, stdout=subprocess.PIPE
+        )
+        try:
+            while not select.select([self.process.stdout], [], [], 240)[0] or b"box: ready" not in (line := self.process.stdout.readline()):
+                if not line:
+                    raise box.BoxError("it did not come up")
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+        self.folder.cleanup()
+
+    def open(self, script):
+        """A connection to the shell, which has been given a script; what the script runs last reads what is sent later."""
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=240)
+        connection.sendall(f"exec 2>&1\n{script}\n".encode())
+        return connection
+
+    def run(self, script, status=0):
+        """What the script prints; it must end with that status."""
+        with self.open(f"{{ {script}\n}} </dev/null\necho :$?\nexit") as connection:
+            said = b"".join(iter(lambda: connection.recv(1 << 16), b"")).decode(errors="replace")
+        found = re.search(r":(\d+)\n\Z", said)
+        assert found and int(found[1]) == status, f"{script}\n{said}"
+        return said[: found.start()]
+
+    def put(self, data, path):
+        """A small file."""
+        with self.open(f"head -c {len(data)} >{path}; exit") as connection:
+            connection.sendall(data)
+            while connection.recv(1024):
+                pass
+
+    def get(self, path):
+        """The bytes of a file."""
+        with self.open(f"exec cat {path}") as connection:
+            return b"".join(iter(lambda: connection.recv(1 << 20), b""))
