@@ -63,6 +63,7 @@ void Devices::plug(std::unique_ptr<pci::Function> function, const cmdline::PciPl
                    std::shared_ptr<block::Disk> disk) {
   Plugged plugged;
   plugged.disk = std::move(disk);
+  plugged.function = std::move(function);  // both from here on: the disk goes last, whatever comes
   plugged.devfn = place.slot << 3 | place.function;
   if (place.bus == "pcie.0") {
     plugged.bus = &board_.pci();
@@ -78,12 +79,11 @@ void Devices::plug(std::unique_ptr<pci::Function> function, const cmdline::PciPl
   }
   if (place.multifunction) {
     constexpr std::uint8_t multifunction = 0x80;
-    function->config().set_bits<std::uint8_t>(pci::reg::header_type, multifunction, true);
+    plugged.function->config().set_bits<std::uint8_t>(pci::reg::header_type, multifunction, true);
   }
-  const std::string id = function->id();
-  plugged.bus->add(plugged.devfn, *function);
+  const std::string id = plugged.function->id();
+  plugged.bus->add(plugged.devfn, *plugged.function);
   if (plugged.port) plugged.port->plug(running);
-  plugged.function = std::move(function);
   functions_.emplace(id, std::move(plugged));
 }
 
