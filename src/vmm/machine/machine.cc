@@ -58,6 +58,16 @@ acpi::SmbiosConfig smbios(const cmdline::Config& config) {
   return tables;
 }
 
+/// What the command line knows and this program has not.
+void refuse_absent(const cmdline::Config& config) {
+  const auto refuse = [](const char* what) { throw std::invalid_argument(what); };
+  if (config.machine == cmdline::MachineType::virt) {
+    refuse("-machine: type='virt', allowed on this processor: none, q35");
+  }
+  if (!config.pflash.empty()) refuse("-drive if=pflash: this program has no firmware in flash");
+  if (!config.numa_nodes.empty()) refuse("-numa: this program has no NUMA nodes");
+}
+
 /// Lets go of a lock for as long as this lives.
 class Unlock {
  public:
@@ -87,7 +97,7 @@ const char* to_string(RunState state) {
 Machine::Machine(const cmdline::Config& config, loop::Clock& clock, loop::Loop& loop,
                  std::unique_ptr<hypervisor::Hypervisor> hypervisor, std::function<void(const Event&)> notify,
                  const std::function<void()>& iothread_begun)
-    : config_(config),
+    : config_((refuse_absent(config), config)),
       clock_(clock),
       loop_(loop),
       hypervisor_(std::move(hypervisor)),
