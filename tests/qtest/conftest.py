@@ -18,7 +18,7 @@ def pytest_configure(config):
     program = shutil.which(config.getoption("--vmm"))
     if not program:
         raise pytest.UsageError(f"{config.getoption('--vmm')} is not built; `make all`")
-    config.vmm = program
+    config.vmm = str(pathlib.Path(program).absolute())
 
 
 def pytest_collection_modifyitems(config, items):

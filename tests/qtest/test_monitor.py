@@ -387,6 +387,18 @@ def test_an_addition_that_fails_leaves_nothing(start, tmp_path):
 
 
 @OURS
+def test_a_disk_that_finds_no_place_is_let_go(start, image):
+    """Behind a refusal on the root bus, of a slot that is taken, of a bus that is none: the file is free again each time."""
+    machine = start(*PORT)
+    qmp = machine.qmp
+    qmp.ask("blockdev-add", **{"node-name": "n", "driver": "raw", "file": {"driver": "file", "filename": str(image())}})
+    for where in ({"bus": "pcie.0", "addr": "0x9"}, {"bus": "nowhere", "addr": "0x0"}, {"bus": "pcie.0", "addr": "0x1"}) * 3:
+        with pytest.raises(Refused):
+            qmp.ask("device_add", driver="virtio-blk-pci", id="d", drive="n", **where)
+    qmp.ask("device_add", driver="virtio-blk-pci", id="d", drive="n", bus="port1", addr="0x0")
+
+
+@OURS
 def test_lines_for_people(start, image):
     machine = start(*PORT)
     qmp = machine.qmp
