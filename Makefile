@@ -12,7 +12,7 @@ ARGS ?=
 SECONDS_EACH ?= 60
 JOBS := $(shell nproc)
 PYTEST := /usr/bin/python3 -m pytest -p no:cacheprovider --color=auto
-SUITES := house unit integration smoke e2e
+SUITES := house unit integration qtest smoke e2e
 # The programs of build $(1), each with its own results in a folder of suite $(2).
 unit_tests = rm -rf build/results/$(2) && mkdir -p build/results/$(2) && GTEST_OUTPUT=xml:$(CURDIR)/build/results/$(2)/ \
   ctest --preset $(1) -L unit -j$(JOBS) --output-junit $(CURDIR)/build/results/$(2).xml $(ARGS)
@@ -67,6 +67,12 @@ test-tsan: ## Unit tests under the thread sanitizer
 test-asan test-tsan: test-%: build/%/build.ninja
 	@cmake --build --preset $*
 	@$(call unit_tests,$*,$*)
+
+.PHONY: test-qtest
+test-qtest: all ## The machine monitor's devices, driven with no processor; ARGS="--vmm qemu-system-x86_64" tries the tests on QEMU
+	@tools/setup --check build test
+	@mkdir -p build/results
+	@$(PYTEST) tests/qtest --junit-xml build/results/qtest.xml $(ARGS)
 
 .PHONY: test-smoke
 test-smoke: all ## One walk through the front door: virsh, the daemon, a real guest
