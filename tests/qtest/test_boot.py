@@ -167,3 +167,24 @@ def test_a_reset_boots_it_again(start, tmp_path):
     wait_for(lambda: machine.test.read_value(ZERO_PAGE, 8) != 0xEEEEEEEE_EEEEEEEE, "the boot parameters")
     wait_for(lambda: machine.test.read(SMBIOS, 4) == b"_SM3", "the tables")
     assert (machine.test.read(ZERO_PAGE, 4096), tables(machine.test), smbios(machine.test)) == before
+
+
+def test_a_kernel_whose_name_is_gone_boots_again(start, tmp_path):
+    """What is booted stays the file it was, whatever becomes of its name: a package's update, say."""
+    code = bytes(i * 13 & 0xFF for i in range(8192))
+    (tmp_path / "kernel").write_bytes(bzimage(code))
+    machine = start("-kernel", tmp_path / "kernel")
+    place = 0x10_0000 if code in machine.test.read(0x10_0000, 0x10_0000) else 0x100_0000
+    (tmp_path / "kernel").unlink()
+    machine.test.memset(place, 0x10_0000, 0)
+    machine.test.outb(0xCF9, 6)
+    machine.qmp.event("RESET")
+    assert code in machine.test.read(place, 0x10_0000)
+    assert machine.qmp.ask("query-status")["running"]
+
+
+def test_a_kernel_by_its_descriptor(start, tmp_path):
+    (tmp_path / "kernel").write_bytes(bzimage())
+    with open(tmp_path / "kernel", "rb") as kernel:
+        machine = start("-kernel", f"/dev/fd/{kernel.fileno()}", descriptors=[kernel.fileno()])
+        assert machine.test.read(ZERO_PAGE + 0x202, 4) == b"HdrS"

@@ -61,7 +61,10 @@ WRONG = [
     ("-numa node,nodeid=9,cpus=0,memdev=m", "-numa node nodeid='9' 0 to 7"),
     # files
     ("-kernel /no/such/kernel -qmp unix:{dir}/q,server,nowait", "/no/such/kernel"),
-    ("-initrd /no/such/initrd -kernel /dev/null -qmp unix:{dir}/q,server,nowait", "/dev/null"),
+    ("-initrd /no/such/initrd -kernel /dev/null -qmp unix:{dir}/q,server,nowait", "/no/such/initrd"),
+    ("-S -kernel /no/such/kernel", "/no/such/kernel"),
+    ("-kernel /dev/fd/99", "/dev/fd/99"),
+    ("-drive id=d,file=/dev/fd/99 -device virtio-blk-pci,id=x,drive=d,bus=pcie.0,addr=4", "/dev/fd/99"),
     ("-D /no/such/folder/log", "/no/such/folder/log"),
     ("-daemonize -D /no/such/folder/log", "/no/such/folder/log"),
     # devices

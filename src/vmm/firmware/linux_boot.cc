@@ -2,18 +2,12 @@
 
 #include <asm/bootparam.h>
 #include <elf.h>
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cstring>
 #include <optional>
 #include <stdexcept>
-
-#include "base/file.h"
 
 namespace firmware {
 namespace {
@@ -23,48 +17,6 @@ using memory::GuestMemory;
 [[noreturn]] void fail(const std::string& why) {
   throw std::runtime_error(why);
 }
-
-/// A file that is read straight into guest memory.
-class Image {
- public:
-  explicit Image(const std::string& path) : path_(path), fd_(base::open_file(path, O_RDONLY)) {
-    struct stat status{};
-    if (::fstat(fd_.get(), &status) < 0) base::throw_errno(errno, "cannot look at '" + path + "'");
-    size_ = static_cast<std::uint64_t>(status.st_size);
-  }
-  const std::string& path() const { return path_; }
-  std::uint64_t size() const { return size_; }
-
-  void read(std::uint64_t offset, std::span<std::uint8_t> to) const {
-    while (!to.empty()) {
-      const ssize_t got = ::pread(fd_.get(), to.data(), to.size(), static_cast<off_t>(offset));
-      if (got < 0 && errno == EINTR) continue;
-      if (got < 0) base::throw_errno(errno, "cannot read '" + path_ + "'");
-      if (got == 0) fail("'" + path_ + "' ends where more of it was announced");
-      offset += static_cast<std::uint64_t>(got);
-      to = to.subspan(static_cast<std::size_t>(got));
-    }
-  }
-  template <class T>
-  T read_as(std::uint64_t offset) const {
-    T value;
-    read(offset, {reinterpret_cast<std::uint8_t*>(&value), sizeof value});
-    return value;
-  }
-  void load(std::uint64_t offset, std::uint64_t size, std::uint64_t address, const GuestMemory& memory) const {
-    const auto to = memory.slice(address, size);
-    if (!to || address < layout::high_memory) {
-      fail("'" + path_ + "' wants " + std::to_string(size) +
-           " bytes at a place where the guest has no memory for them");
-    }
-    read(offset, *to);
-  }
-
- private:
-  std::string path_;
-  base::UniqueFd fd_;
-  std::uint64_t size_ = 0;
-};
 
 void put(const GuestMemory& memory, std::uint64_t address, std::span<const std::uint8_t> bytes) {
   if (!memory.write(address, bytes)) fail("the guest has too little memory to boot a kernel");
@@ -87,15 +39,14 @@ struct Loaded {
 };
 
 /// As high as the kernel can reach it, out of its own way.
-Loaded load_initrd(const std::string& path, const GuestMemory& memory, std::uint64_t highest,
-                   std::uint64_t kernel_end) {
-  if (path.empty()) return {};
-  const Image image(path);
+Loaded load_initrd(const Image* file, const GuestMemory& memory, std::uint64_t highest, std::uint64_t kernel_end) {
+  if (!file) return {};
+  const Image& image = *file;
   constexpr std::uint64_t page = 4096;
   const auto& low = memory.regions().front();
   const std::uint64_t end = std::min(highest + 1, low.address + low.bytes.size());
   const std::uint64_t address = image.size() < end ? (end - image.size()) / page * page : 0;
-  if (address < kernel_end) fail("the guest has too little memory for '" + path + "' beside the kernel");
+  if (address < kernel_end) fail("the guest has too little memory for '" + image.path() + "' beside the kernel");
   image.load(0, image.size(), address, memory);
   return {address, image.size()};
 }
@@ -248,7 +199,7 @@ LinuxEntry load_elf(const Image& image, const LinuxConfig& config, const GuestMe
 }  // namespace
 
 LinuxEntry load_linux(const LinuxConfig& config, const GuestMemory& memory) {
-  const Image image(config.kernel);
+  const Image& image = config.kernel;
   if (image.size() >= sizeof(Elf64_Ehdr) &&
       image.read_as<std::array<char, SELFMAG>>(0) == std::array{'\x7f', 'E', 'L', 'F'}) {
     return load_elf(image, config, memory);
@@ -257,7 +208,7 @@ LinuxEntry load_linux(const LinuxConfig& config, const GuestMemory& memory) {
     const auto header = image.read_as<setup_header>(setup_header_at);
     if (header.header == header_magic) return load_bzimage(image, header, config, memory);
   }
-  fail("'" + config.kernel + "' is neither a bzImage nor an ELF kernel");
+  fail("'" + image.path() + "' is neither a bzImage nor an ELF kernel");
 }
 
 }  // namespace firmware

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "vmm/firmware/image.h"
 #include "vmm/memory/guest_memory.h"
 
 namespace firmware {
@@ -17,8 +18,10 @@ struct MemoryRange {
 
 /// What a kernel is booted with.
 struct LinuxConfig {
-  std::string kernel, initrd, command_line;  ///< files; the line itself
-  std::uint64_t acpi_rsdp = 0;               ///< where the tables begin
+  const Image& kernel;
+  const Image* initrd = nullptr;
+  std::string command_line;
+  std::uint64_t acpi_rsdp = 0;  ///< where the tables begin
   std::vector<MemoryRange> map;
   bool memory_is_zero = false;  ///< nothing was ever in it: what is to be zero need not be written
 };

@@ -1,5 +1,12 @@
 #include "vmm/machine/backends.h"
 
+#include <fcntl.h>
+
+#include <cerrno>
+
+#include "base/file.h"
+#include "vmm/cmdline/properties.h"
+
 namespace machine {
 namespace {
 
@@ -17,6 +24,14 @@ chardev::Config::Kind kind_of(cmdline::Chardev::Kind kind) {
 }
 
 }  // namespace
+
+base::UniqueFd open_named(const std::string& path, int flags) {
+  const int fd = cmdline::descriptor_of(path);
+  if (fd < 0) return base::open_file(path, flags);
+  base::UniqueFd own(::fcntl(fd, F_DUPFD_CLOEXEC, 3));
+  if (!own) base::throw_errno(errno, "cannot open '" + path + "'");
+  return own;
+}
 
 void add_chardev(Backends& backends, const cmdline::Chardev& config, loop::Loop& loop) {
   if (backends.chardevs.contains(config.id))

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "base/unique_fd.h"
 #include "vmm/chardev/chardev.h"
 #include "vmm/cmdline/machine_config.h"
 #include "vmm/machine/iothread.h"
@@ -27,6 +28,9 @@ struct Backends {
   chardev::Chardev& chardev(const std::string& id) { return *find(chardevs, "chardev", id); }
   IoThread& iothread(const std::string& id) { return *find(iothreads, "iothread", id); }
 };
+
+/// Opens a file; "/dev/fd/N" is the descriptor N that this program was started with. Throws std::system_error.
+base::UniqueFd open_named(const std::string& path, int flags);
 
 /// Makes the back end of a character device. Throws as chardev::Chardev does.
 void add_chardev(Backends& backends, const cmdline::Chardev& config, loop::Loop& loop);

@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <stdexcept>
 
-#include "base/file.h"
 #include "vmm/block/raw_file.h"
+#include "vmm/cmdline/properties.h"
 #include "vmm/pci/registers.h"
 #include "vmm/virtio/blk.h"
 #include "vmm/virtio/rng.h"
@@ -192,6 +192,9 @@ void Devices::make(const cmdline::VirtioBlk& config, bool running) {
   for (const auto& [id, one] : functions_) {
     if (one.drive == drive.id) throw std::invalid_argument("drive '" + drive.id + "' is used by '" + id + "'");
   }
+  if (drive.fd < 0 && cmdline::descriptor_of(drive.file) >= 0) {
+    throw std::invalid_argument("the descriptor of drive '" + drive.id + "' went with the device before");
+  }
   loop::Loop& loop = loop_of(config.iothread);
   std::shared_ptr<block::Disk> disk = open_disk(drive, loop);
   drive.fd = -1;  // is the disk's now
@@ -217,7 +220,7 @@ void Devices::each_disk(
 void Devices::make(const cmdline::VirtioRng& config, bool running) {
   const cmdline::RngBackend& backend = Backends::find(backends_.rngs, "rng", config.rng);
   auto device =
-      std::make_unique<virtio::Rng>(virtio::RngConfig{.source = base::open_file(backend.file, O_RDONLY | O_NONBLOCK),
+      std::make_unique<virtio::Rng>(virtio::RngConfig{.source = open_named(backend.file, O_RDONLY | O_NONBLOCK),
                                                       .max_bytes = config.max_bytes,
                                                       .period_ms = config.period_ms},
                                     loop_);

@@ -1,5 +1,7 @@
 #include "vmm/machine/machine.h"
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <charconv>
 #include <stdexcept>
@@ -108,6 +110,11 @@ Machine::Machine(const cmdline::Config& config, loop::Clock& clock, loop::Loop& 
               .panic = [this](platform::Panic::Event event) { panicked(event); }}),
       devices_(board_, *hypervisor_, backends_, loop, config.smp.cpus,
                [this](const std::string& id) { device_gone(id); }) {
+  const auto open_image = [](std::optional<firmware::Image>& image, const std::string& path) {
+    if (!path.empty()) image.emplace(path, open_named(path, O_RDONLY));
+  };
+  open_image(kernel_, config_.kernel);
+  open_image(initrd_, config_.initrd);
   for (const cmdline::Chardev& one : config_.chardevs) machine::add_chardev(backends_, one, loop_);
   for (const cmdline::Iothread& one : config_.iothreads) {
     backends_.iothreads[one.id] = std::make_unique<IoThread>(one.id, clock_, iothread_begun);
@@ -326,7 +333,10 @@ std::string Machine::add_chardev(const cmdline::Chardev& chardev) {
   return backends_.chardev(chardev.id).filename();
 }
 void Machine::remove_drive(const std::string& id) {
-  remove_part(&cmdline::Config::drives, "drive", id, [&] { backends_.drives.erase(id); });
+  remove_part(&cmdline::Config::drives, "drive", id, [&] {
+    const base::UniqueFd unused(backends_.drives.at(id).fd);
+    backends_.drives.erase(id);
+  });
 }
 void Machine::remove_netdev(const std::string& id) {
   remove_part(&cmdline::Config::netdevs, "netdev", id, [&] { backends_.netdevs.erase(id); });
@@ -355,9 +365,9 @@ void Machine::boot() {
   acpi::write_smbios(smbios(config_), memory, q35::smbios, q35::smbios_size);
 
   cpu::Entry entry;
-  if (!config_.kernel.empty()) {
-    firmware::LinuxConfig linux{.kernel = config_.kernel,
-                                .initrd = config_.initrd,
+  if (kernel_) {
+    firmware::LinuxConfig linux{.kernel = *kernel_,
+                                .initrd = initrd_ ? &*initrd_ : nullptr,
                                 .command_line = config_.append,
                                 .acpi_rsdp = root,
                                 .map = {},

@@ -11,6 +11,7 @@
 #include "vmm/cpu/vcpu_thread.h"
 #include "vmm/cpu/x86_64/cpuid.h"
 #include "vmm/cpu/x86_64/state.h"
+#include "vmm/firmware/image.h"
 #include "vmm/machine/backends.h"
 #include "vmm/machine/devices.h"
 #include "vmm/machine/q35.h"
@@ -103,6 +104,7 @@ class Machine {
   RunState state_ = RunState::prelaunch;
   bool reset_requested_ = false, booted_ = false;
 
+  std::optional<firmware::Image> kernel_, initrd_;
   Backends backends_;
   Q35 board_;
   Devices devices_;
