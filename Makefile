@@ -104,6 +104,7 @@ format: ## Format every source
 
 .PHONY: bench
 bench: all ## Measure beside libvirtd and beside QEMU
+	@cmake --build --preset release --target canned_server
 	@bench/run $(ARGS)
 
 .PHONY: fuzz
