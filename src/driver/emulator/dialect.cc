@@ -78,9 +78,8 @@ Request query_chardev() {
   return {"query-chardev", {}};
 }
 
-std::optional<Request> query_block_stats(const Capabilities& capabilities) {
-  if (!is_qemu(capabilities)) return std::nullopt;  // it answers with an empty list
-  return Request{"query-blockstats", {}};
+Request query_block_stats() {
+  return {"query-blockstats", {}};
 }
 
 std::optional<Request> query_devices(const Capabilities& capabilities) {

@@ -73,8 +73,8 @@ std::vector<Chardev> read_chardevs(const Json& reply);
 
 // --- disks
 // ------------------------------------------------------------------------------------------------------------
-/// Nothing where the emulator keeps no statistics of disks.
-std::optional<Request> query_block_stats(const Capabilities& capabilities);
+/// StratoVirt 2.5 keeps none and answers with an empty list.
+Request query_block_stats();
 /// Bytes, operations and nanoseconds since the start (libvirt's block.N.* of domstats).
 struct BlockStats {
   std::string device;  ///< alias of the disk

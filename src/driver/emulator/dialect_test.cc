@@ -48,8 +48,6 @@ TEST(InitialRequests, SayWhatTheCommandLineCannot) {
 TEST(Requests, AreNamedInEachDialect) {
   EXPECT_EQ(query_vcpus(qemu).command, "query-cpus-fast");
   EXPECT_EQ(query_vcpus(stratovirt).command, "query-cpus");
-  EXPECT_TRUE(query_block_stats(qemu));
-  EXPECT_FALSE(query_block_stats(stratovirt));
   const auto domain = test::example(domain::Type::qemu);
   EXPECT_TRUE(query_guest_memory(domain, qemu));
   EXPECT_FALSE(query_guest_memory(domain, stratovirt));

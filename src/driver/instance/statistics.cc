@@ -9,7 +9,7 @@ core::Task<Figures> ask(std::shared_ptr<Instance> subject, Questions questions, 
   figures.vcpus = now.vcpus;
   std::optional<emulator::Request> vcpus, blocks, memory, iothreads;
   if (questions.vcpus && now.vcpus.empty()) vcpus = emulator::query_vcpus(now.capabilities);
-  if (questions.blocks) blocks = emulator::query_block_stats(now.capabilities);
+  if (questions.blocks) blocks = emulator::query_block_stats();
   if (questions.memory) memory = emulator::query_guest_memory(now.live, now.capabilities);
   if (questions.iothreads && now.live.iothreads > 0) iothreads = emulator::query_iothreads();
   const auto deadline = Monitor::Clock::now() + limit;
@@ -23,7 +23,10 @@ core::Task<Figures> ask(std::shared_ptr<Instance> subject, Questions questions, 
       figures.vcpus = emulator::read_vcpus(co_await reply(*vcpus));
       if (subject->active() && subject->running().monitor == monitor) subject->running().vcpus = figures.vcpus;
     }
-    if (blocks) figures.blocks = emulator::read_block_stats(co_await reply(*blocks));
+    if (blocks) {
+      auto told = emulator::read_block_stats(co_await reply(*blocks));
+      if (!told.empty()) figures.blocks = std::move(told);
+    }
     if (memory) figures.memory = emulator::read_guest_memory(co_await reply(*memory));
     if (iothreads) figures.iothreads = emulator::read_iothreads(co_await reply(*iothreads));
   } catch (const core::Error& error) {
