@@ -96,6 +96,11 @@ void Control::remove_netdev(const std::string& id) {
   machine_.remove_netdev(id);
 }
 std::string Control::add_chardev(const cmdline::Chardev& chardev) {
+  // Making terminals and sockets is among what a thread gives up.
+  if (config().seccomp && chardev.fd < 0) {
+    throw std::runtime_error(
+        "a sandboxed machine is given its sockets by getfd ('addr' of type 'fd'), or runs with -disable-seccomp");
+  }
   return machine_.add_chardev(chardev);
 }
 void Control::remove_chardev(const std::string& id) {

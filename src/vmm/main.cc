@@ -71,11 +71,37 @@ std::unique_ptr<hypervisor::Hypervisor> make_hypervisor(cmdline::Accel accel) {
   return nullptr;
 }
 
-/// What a thread of that kind does before it serves; nothing where there is no guest to be guarded against, or nobody
-/// wants it.
+std::string folder_of(const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  return slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
+}
+
+/// What the main thread may open once the guest runs: what it was started with, since a part that was taken out can be
+/// put in again. All else that comes later comes as a descriptor (QMP's getfd).
+seccomp::Paths paths_of(const cmdline::Config& config) {
+  seccomp::Paths paths{.readable = {"/dev/random", "/dev/urandom"}, .writable = {}, .removable = {}};
+  for (const cmdline::RngBackend& one : config.rngs) paths.readable.push_back(one.file);
+  for (const cmdline::Drive& one : config.drives) {
+    if (one.fd < 0) (one.read_only ? paths.readable : paths.writable).push_back(one.file);
+  }
+  // It takes away at its end what it has made.
+  for (const cmdline::Chardev& one : config.chardevs) {
+    if (one.server && !one.path.empty()) paths.removable.push_back(folder_of(one.path));
+  }
+  if (!config.pid_file.empty()) paths.removable.push_back(folder_of(config.pid_file));
+  return paths;
+}
+
+/// What a thread of that kind does before it serves; nothing where nobody wants it. Only the main thread opens files.
 std::function<void()> sandbox(const cmdline::Config& config, seccomp::Thread kind) {
-  if (!config.seccomp || config.accel != cmdline::Accel::kvm) return {};
-  return [kind] { seccomp::restrict_thread(kind); };
+  if (!config.seccomp) return {};
+  const bool is_main = kind == seccomp::Thread::main;
+  return [kind, is_main, paths = is_main ? paths_of(config) : seccomp::Paths()] {
+    if (!seccomp::restrict_paths(paths) && is_main) {
+      std::fputs("stratovirt: the kernel has no landlock: files are guarded by their owners and modes only\n", stderr);
+    }
+    seccomp::restrict_thread(kind);
+  };
 }
 
 int run(const cmdline::Config& config) {

@@ -291,7 +291,7 @@ def test_two_ports(make, tmp_path):
 # --- ports that come and go
 
 def test_a_port_is_plugged_and_unplugged(make, tmp_path):
-    console = make().start_ports(ports=(0, 2))
+    console = make(more=("-disable-seccomp",)).start_ports(ports=(0, 2))
     console.open_port(0, 2)
     qmp = console.machine.qmp
     added = qmp.ask("chardev-add", id="c2", backend={"type": "socket", "data": {"addr": {"type": "unix", "data": {"path": f"{tmp_path}/hot.sock"}},
@@ -320,7 +320,7 @@ def test_a_port_is_plugged_and_unplugged(make, tmp_path):
 
 
 def test_a_port_that_is_none_is_refused(make, tmp_path):
-    console = make(max_ports=",max_ports=2")
+    console = make(max_ports=",max_ports=2", more=("-disable-seccomp",))
     qmp = console.machine.qmp
     data = {"addr": {"type": "unix", "data": {"path": f"{tmp_path}/x.sock"}}, "server": True, "wait": False}
     qmp.ask("chardev-add", id="c2", backend={"type": "socket", "data": data})

@@ -291,6 +291,7 @@ def test_names(start):
 
 # --- what comes and goes
 
+FREE = "-disable-seccomp"  # lets it open what is named later; test_sandbox.py has the other half
 PORT = ("-device", "pcie-root-port,id=port1,port=8,chassis=1,bus=pcie.0,addr=1")
 
 
@@ -300,7 +301,7 @@ def add_disk(machine, path, node="n1", device="d1"):
 
 
 def test_a_disk_comes_and_goes(start, image):
-    machine = start(*PORT)
+    machine = start(*PORT, FREE)
     port = RootPort(machine.test, 1, 2)
     path = image()
     add_disk(machine, path)
@@ -389,7 +390,7 @@ def test_an_addition_that_fails_leaves_nothing(start, tmp_path):
 @OURS
 def test_a_disk_that_finds_no_place_is_let_go(start, image):
     """Behind a refusal on the root bus, of a slot that is taken, of a bus that is none: the file is free again each time."""
-    machine = start(*PORT)
+    machine = start(*PORT, FREE)
     qmp = machine.qmp
     qmp.ask("blockdev-add", **{"node-name": "n", "driver": "raw", "file": {"driver": "file", "filename": str(image())}})
     for where in ({"bus": "pcie.0", "addr": "0x9"}, {"bus": "nowhere", "addr": "0x0"}, {"bus": "pcie.0", "addr": "0x1"}) * 3:
@@ -400,7 +401,7 @@ def test_a_disk_that_finds_no_place_is_let_go(start, image):
 
 @OURS
 def test_lines_for_people(start, image):
-    machine = start(*PORT)
+    machine = start(*PORT, FREE)
     qmp = machine.qmp
     assert qmp.ask("human-monitor-command", command_line=f"drive_add dummy file={image()},format=raw,if=none,id=drive1") == "OK\r\n"
     qmp.ask("device_add", driver="virtio-blk-pci", id="d", drive="drive1", bus="port1", addr="0x0")
@@ -418,7 +419,8 @@ def test_an_object_comes_and_goes(machine):
         machine.qmp.ask("object-del", id="r")
 
 
-def test_a_character_device_comes_and_goes(machine, tmp_path):
+def test_a_character_device_comes_and_goes(start):
+    machine = start(FREE)
     for _ in range(2):
         reply = machine.qmp.ask("chardev-add", id="p", backend={"type": "pty", "data": {}})
         assert reply["pty"].startswith("/dev/pts/")

@@ -96,7 +96,7 @@ class Machine:
         if self.is_qemu:
             kind = self.without_processor(kind)
             common += ["-nodefaults", "-no-user-config", "-display", "none", "-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off"]
-            words = [in_qemu(word) for word in words]
+            words = [in_qemu(word) for word in words if word != "-disable-seccomp"]
         self.log = open(folder / "log", "wb+")
         self.process = subprocess.Popen([self.program, *common, *kind, f"unix:{test_socket}", *words], stdin=subprocess.DEVNULL,
                                         stdout=self.log, stderr=subprocess.STDOUT, pass_fds=descriptors)

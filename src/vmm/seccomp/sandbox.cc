@@ -59,6 +59,7 @@ bool restrict_paths(const Paths& paths) {
       LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_CHAR | LANDLOCK_ACCESS_FS_MAKE_DIR |
       LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_MAKE_FIFO |
       LANDLOCK_ACCESS_FS_MAKE_BLOCK | LANDLOCK_ACCESS_FS_MAKE_SYM;
+  constexpr std::uint64_t of_files = read | write | LANDLOCK_ACCESS_FS_EXECUTE;  // no rule of a file may say more
   landlock_ruleset_attr attributes{};
   attributes.handled_access_fs = all;
   const base::UniqueFd rules(
@@ -69,18 +70,19 @@ bool restrict_paths(const Paths& paths) {
   }
   const auto allow = [&](const std::string& path, std::uint64_t access) {
     const base::UniqueFd fd(::open(path.c_str(), O_PATH | O_CLOEXEC));
-    if (!fd) base::throw_errno(errno, "cannot look at '" + path + "'");
+    if (!fd) return;
     landlock_path_beneath_attr rule{};
     rule.parent_fd = fd.get();
     struct stat status{};
     const bool folder = ::fstat(fd.get(), &status) == 0 && S_ISDIR(status.st_mode);
-    rule.allowed_access = folder ? access | LANDLOCK_ACCESS_FS_READ_DIR : access;
+    rule.allowed_access = folder ? access : access & of_files;
     if (::syscall(SYS_landlock_add_rule, rules.get(), LANDLOCK_RULE_PATH_BENEATH, &rule, 0) < 0) {
       base::throw_errno(errno, "landlock_add_rule");
     }
   };
   for (const std::string& path : paths.readable) allow(path, read);
   for (const std::string& path : paths.writable) allow(path, read | write);
+  for (const std::string& path : paths.removable) allow(path, LANDLOCK_ACCESS_FS_REMOVE_FILE);
   give_up_privileges();
   if (::syscall(SYS_landlock_restrict_self, rules.get(), 0) < 0) base::throw_errno(errno, "landlock_restrict_self");
   return true;

@@ -13,12 +13,14 @@ enum class Thread { main, vcpu, iothread };
 /// process. Throws std::system_error.
 void restrict_thread(Thread kind);
 
-/// Binds the calling thread, and those it starts, to these files and folders (landlock, kernel documentation): nothing
-/// else can be opened. Where the kernel has no landlock nothing happens, and false is returned. Throws
-/// std::system_error.
+/// Files, or folders with what is below them; those that are not there are passed over.
 struct Paths {
   std::vector<std::string> readable, writable;
+  std::vector<std::string> removable;  ///< folders that files may be removed from
 };
+/// Binds the calling thread, and those it starts, to these paths for good (landlock, kernel documentation): nothing
+/// else can be opened, made or removed, by io_uring neither. Where the kernel has no landlock nothing happens, and
+/// false is returned. Throws std::system_error.
 bool restrict_paths(const Paths& paths);
 
 }  // namespace seccomp
