@@ -372,8 +372,8 @@ def test_a_button_nobody_waits_for(start):
 
 def test_enable_and_control_read_back(start):
     test = start().test
-    test.outw(ENABLE, 0x0121)
-    assert test.inw(ENABLE) == 0x0121
+    test.outw(ENABLE, 0x0521)
+    assert test.inw(ENABLE) == 0x0521
     test.outw(CONTROL, 0x1401 & ~0x400)
     assert test.inw(CONTROL) & 0x1C01 == 0x1001, "the sleep type, and SCI_EN"
     assert test.inw(CONTROL) & 1 << 13 == 0, "SLP_EN reads as zero"

@@ -7,7 +7,8 @@ namespace {
 
 constexpr std::int64_t frequency = 3'579'545, second = 1'000'000'000;
 constexpr std::uint32_t carry_every = 1U << 31;  // of 32 bits, as the FADT says
-constexpr std::uint16_t meant = pm1::timer_carry | pm1::global_lock | pm1::power_button;
+/// The clock's alarm never comes, but Linux reports an error where its bit does not stick.
+constexpr std::uint16_t meant = pm1::timer_carry | pm1::global_lock | pm1::power_button | pm1::clock_alarm;
 
 }  // namespace
 

@@ -17,7 +17,8 @@ inline constexpr std::array<bus::Register<PowerRegister>, 4> power_registers{{
 static_assert(bus::well_formed(power_registers, 16));
 
 namespace pm1 {
-inline constexpr std::uint16_t timer_carry = 1 << 0, global_lock = 1 << 5, power_button = 1 << 8;  ///< status, enable
+inline constexpr std::uint16_t timer_carry = 1 << 0, global_lock = 1 << 5, power_button = 1 << 8,
+                               clock_alarm = 1 << 10;  ///< status, enable
 inline constexpr std::uint16_t sci_enable = 1 << 0, sleep_enable = 1 << 13, sleep_type_mask = 7 << 10;
 inline constexpr std::uint16_t soft_off = 5 << 10;  ///< what the DSDT's _S5 says
 }  // namespace pm1
