@@ -26,7 +26,7 @@ monitor::Status Control::status() const {
 
 std::vector<monitor::Vcpu> Control::vcpus() const {
   std::vector<monitor::Vcpu> all;
-  for (const pid_t thread : machine_.vcpu_threads()) all.push_back({.thread_id = thread, .halted = false});
+  for (const pid_t thread : machine_.vcpu_threads()) all.push_back({.thread_id = thread});
   return all;
 }
 

@@ -21,6 +21,7 @@ class Control : public monitor::MachineControl {
   void quit() override { machine_.quit("host-qmp-quit"); }
 
   std::vector<monitor::Vcpu> vcpus() const override;
+  std::vector<bool> vcpus_halted() override { return machine_.vcpus_halted(); }
   std::vector<monitor::Iothread> iothreads() const override;
   std::vector<monitor::Chardev> chardevs() const override;
   std::vector<monitor::Block> blocks() const override;

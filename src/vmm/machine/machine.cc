@@ -170,6 +170,15 @@ const std::vector<pid_t>& Machine::vcpu_threads() const {
   return threads_ ? threads_->thread_ids() : none;
 }
 
+std::vector<bool> Machine::vcpus_halted() {
+  std::vector<bool> all;
+  if (!threads_) return all;
+  if (running()) stop_vcpus();
+  for (const auto& vcpu : threads_->vcpus()) all.push_back(vcpu->halted());
+  if (running()) threads_->resume();
+  return all;
+}
+
 void Machine::port_access(const kvm::PortAccess& access) {
   const base::Lock lock(loop_.mutex());
   for (std::size_t at = 0; at < access.data.size(); at += access.size) {

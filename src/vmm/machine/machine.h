@@ -60,6 +60,8 @@ class Machine {
   Q35& board() { return board_; }
   hypervisor::Hypervisor& hypervisor() { return *hypervisor_; }
   const std::vector<pid_t>& vcpu_threads() const;
+  /// Of each vCPU, whether it does nothing. Stops them all for a moment.
+  std::vector<bool> vcpus_halted();
 
   const Backends& backends() const { return backends_; }
   const Devices& devices() const { return devices_; }

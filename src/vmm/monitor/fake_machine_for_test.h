@@ -41,7 +41,8 @@ class FakeMachine : public MachineControl {
     note("quit");
     tell({Event::Kind::shutdown, false, "host-qmp-quit", 0});
   }
-  std::vector<Vcpu> vcpus() const override { return {{100, false}, {101, true}}; }
+  std::vector<Vcpu> vcpus() const override { return {{100}, {101}}; }
+  std::vector<bool> vcpus_halted() override { return {false, true}; }
   std::vector<Iothread> iothreads() const override { return {{"iothread1", 200}}; }
   std::vector<Chardev> chardevs() const override { return {{"charconsole0", "pty:/dev/pts/3", true}}; }
   std::vector<Block> blocks() const override { return disks; }

@@ -37,7 +37,6 @@ struct Status {
 };
 struct Vcpu {
   int thread_id = 0;
-  bool halted = false;
 };
 struct Iothread {
   std::string id;
@@ -78,6 +77,8 @@ class MachineControl {
   virtual void quit() = 0;
 
   virtual std::vector<Vcpu> vcpus() const = 0;
+  /// Of each, whether it does nothing. The guest stands still for a moment.
+  virtual std::vector<bool> vcpus_halted() = 0;
   virtual std::vector<Iothread> iothreads() const = 0;
   virtual std::vector<Chardev> chardevs() const = 0;
   virtual std::vector<Block> blocks() const = 0;

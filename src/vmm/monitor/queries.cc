@@ -28,12 +28,13 @@ std::string cpu_path(unsigned index) {
 
 Json cpus(Call& call) {
   Json list = Json::array();
+  const std::vector<bool> halted = call.machine.vcpus_halted();
   unsigned index = 0;
   for (const Vcpu& vcpu : call.machine.vcpus()) {
     list.push_back({{"arch", call.machine.arch() == "x86_64" ? "x86" : "arm"},
                     {"CPU", index},
                     {"current", index == 0},
-                    {"halted", vcpu.halted},
+                    {"halted", static_cast<bool>(halted.at(index))},
                     {"thread_id", vcpu.thread_id},
                     {"qom_path", cpu_path(index)},
                     {"props", topology(call.machine.config().smp, index)}});

@@ -54,4 +54,10 @@ void Vcpu::finish_access() {
   set_immediate_exit(false);
 }
 
+bool Vcpu::halted() const {
+  kvm_mp_state state{};
+  control(fd_.get(), KVM_GET_MP_STATE, &state, "KVM_GET_MP_STATE");
+  return state.mp_state != KVM_MP_STATE_RUNNABLE;
+}
+
 }  // namespace kvm

@@ -49,6 +49,9 @@ class Vcpu {
   /// one.
   void set_immediate_exit(bool yes) { __atomic_store_n(&run_->immediate_exit, yes ? 1 : 0, __ATOMIC_RELAXED); }
 
+  /// Whether it waits for an interrupt, or to be started by another one; of one that does not run.
+  bool halted() const;
+
   int fd() const { return fd_.get(); }
   unsigned index() const { return index_; }
 
