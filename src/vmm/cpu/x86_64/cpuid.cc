@@ -18,6 +18,8 @@ void set_bits(std::uint32_t& word, unsigned low, unsigned count, std::uint32_t v
   word = (word & ~mask) | (value << low & mask);
 }
 
+constexpr std::uint32_t amd_topology = 0x8000001e;
+
 /// Levels of leaves 0xb and 0x1f.
 enum Level : std::uint32_t { invalid = 0, smt = 1, core = 2, die = 5 };
 
@@ -53,12 +55,13 @@ std::vector<kvm_cpuid_entry2> Cpuid::for_vcpu(unsigned index) const {
   const unsigned in_package = topology_.dies * topology_.cores * topology_.threads;
   std::vector<kvm_cpuid_entry2> entries = supported_;
   std::uint32_t highest = 0;
-  bool amd = false;
+  bool amd = false, threaded_amd = false;
   for (kvm_cpuid_entry2& one : entries) {
     switch (one.function) {
       case 0:
         highest = one.eax;
         amd = one.ebx == 0x68747541 || one.ebx == 0x6f677948;  // "Auth"enticAMD, "Hygo"nGenuine
+        threaded_amd = amd && topology_.threads > 1;
         break;
       case 1:
         set_bits(one.ebx, 24, 8, id);
@@ -75,7 +78,13 @@ std::vector<kvm_cpuid_entry2> Cpuid::for_vcpu(unsigned index) const {
         set_bits(one.eax, 14, 12,
                  (one.eax >> 5 & 7) < 3 ? (1U << topology_.core_shift()) - 1 : (1U << topology_.die_shift()) - 1);
         break;
-      case 0x80000001: set_bits(one.ecx, 1, 1, amd && in_package > 1); break;  // the legacy way to count cores
+      case 0x80000000:
+        if (threaded_amd) one.eax = std::max(one.eax, amd_topology);
+        break;
+      case 0x80000001:
+        set_bits(one.ecx, 1, 1, amd && in_package > 1);  // the legacy way to count cores
+        if (threaded_amd) set_bits(one.ecx, 22, 1, 1);   // the new one, which alone tells of threads
+        break;
       case 0x80000008:
         set_bits(one.ecx, 0, 8, in_package - 1);
         set_bits(one.ecx, 12, 4, topology_.package_shift());
@@ -85,7 +94,7 @@ std::vector<kvm_cpuid_entry2> Cpuid::for_vcpu(unsigned index) const {
         set_bits(one.eax, 14, 12,
                  (one.eax >> 5 & 7) < 3 ? topology_.threads - 1 : topology_.cores * topology_.threads - 1);
         break;
-      case 0x8000001e:
+      case amd_topology:
         one.eax = id;
         one.ebx = (id >> topology_.core_shift()) | (topology_.threads - 1) << 8;
         one.ecx = id >> topology_.die_shift() & ((1U << (topology_.package_shift() - topology_.die_shift())) - 1);
