@@ -11,6 +11,8 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 
 def pytest_addoption(parser):
     parser.addoption("--vmm", default=str(TOP / "build/release/bin/stratovirt"), help="the program under test, ours or qemu-system-x86_64")
+    parser.addoption("--steps", type=int, default=1500, help="what a guest of test_monkey.py does")
+    parser.addoption("--seed", default="0", help="which things it does")
 
 
 def pytest_configure(config):
