@@ -103,6 +103,8 @@ class Instance : public std::enable_shared_from_this<Instance> {
   core::Task<void> end_process(bool graceful);
   core::Task<void> watch();
   core::Task<void> finish_removal(std::string alias);
+  /// Devices that the guest gave up while no daemon listened.
+  core::Task<void> forget_devices_given_up();
   core::Task<void> launch(domain::Domain description, int id, bool paused);
   core::Task<void> follow(bool paused);
   Monitor::OnEvent event_handler();

@@ -107,21 +107,32 @@ Task<void> Instance::reconnect(std::string state_file) {
             : now.state == "io-error"     ? Trigger::io_error
                                           : Trigger::suspend);
     }
-    if (const auto query = emulator::query_devices(running_->capabilities)) {
-      const auto there = emulator::read_devices(co_await monitor->execute(*query, reconnect_limit));
-      if (gone()) co_return;
-      const auto look = [&](const auto& devices) {
-        for (const auto& device : devices)
-          if (std::ranges::find(there, device.info.alias) == there.end())  // given up meanwhile
-            environment_.loop.spawn(finish_removal(device.info.alias));
-      };
-      look(running_->live.disks);
-      look(running_->live.interfaces);
-      look(running_->live.rngs);
-    }
   } catch (const std::exception&) {
     // A monitor that does not answer cannot be managed, but the machine goes on, and can be destroyed.
     if (running_ && running_->monitor) std::exchange(running_->monitor, {})->close();
+    co_return;
+  }
+  co_await forget_devices_given_up();
+}
+
+Task<void> Instance::forget_devices_given_up() {
+  const auto self = shared_from_this();
+  if (!running_ || !running_->monitor) co_return;
+  const auto monitor = running_->monitor;
+  const auto query = emulator::query_devices(running_->capabilities);
+  if (!query) co_return;
+  try {
+    const auto there = emulator::read_devices(co_await monitor->execute(*query, reconnect_limit));
+    if (!running_ || running_->monitor != monitor) co_return;
+    const auto look = [&](const auto& devices) {
+      for (const auto& device : devices)
+        if (std::ranges::find(there, device.info.alias) == there.end())
+          environment_.loop.spawn(finish_removal(device.info.alias));
+    };
+    look(running_->live.disks);
+    look(running_->live.interfaces);
+    look(running_->live.rngs);
+  } catch (const core::Error&) {  // it does not tell
   }
 }
 
