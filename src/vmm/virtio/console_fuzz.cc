@@ -16,7 +16,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     switch (input.byte() % 3) {
       case 0: console.add_port(1, second, false, "port"); break;
       case 1: console.remove_port(1); break;
-      case 2: console.resize(0, input.byte(), input.byte()); break;
+      default: console.resize(0, input.byte(), input.byte()); break;
     }
   });
   return 0;

@@ -114,7 +114,7 @@ class Moves {
         break;
       }
       case 6: queue(input).set_available_index(input.word()); break;
-      case 7: own(input); break;
+      default: own(input); break;
     }
   }
 

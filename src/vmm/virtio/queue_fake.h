@@ -90,8 +90,8 @@ class Driver {
   Driver(Ram& ram, std::uint16_t size, bool event_index = false, bool indirect_tables = true) : ram_(ram) {
     config_.size = size;
     config_.descriptors = ram.allocate(std::size_t{16} * size, 4096);
-    config_.available = ram.allocate(std::size_t{6} + 2 * size, 4096);
-    config_.used = ram.allocate(std::size_t{6} + 8 * size, 4096);
+    config_.available = ram.allocate(6 + std::size_t{2} * size, 4096);
+    config_.used = ram.allocate(6 + std::size_t{8} * size, 4096);
     config_.event_index = event_index;
     config_.indirect = indirect_tables;
     ram.keep();

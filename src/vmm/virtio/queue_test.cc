@@ -8,7 +8,6 @@ namespace virtio {
 namespace {
 
 using fake::Driver;
-using testing::ElementsAre;
 
 struct QueueTest : testing::Test {
   fake::Ram ram;
