@@ -38,6 +38,13 @@ demo: ## Install, build and watch virsh drive a real guest
 	@tests/guest/build build/guest/x86_64
 	@tools/demo
 
+.PHONY: demo-kvm
+demo-kvm: ## The same on this tree's own monitor and a KVM in software, on any machine
+	@tools/setup build run guest
+	@$(MAKE) --no-print-directory all
+	@tests/guest/build build/guest/x86_64
+	@tools/demo-kvm
+
 .PHONY: test
 test: ## Install what tests need, then run all of them; the last line is the count
 	@tools/setup

@@ -31,7 +31,7 @@ net_failover virtio_net libcrc32c erofs overlay
 """.split()
 MODULE_OPTIONS = {"kvm-amd": "nested=0"}
 # What a host of libvirt's has; looked up on this one.
-PROGRAMS = "virsh ip ps qemu-system-x86_64 e2fsck mke2fs dd strace".split()
+PROGRAMS = "virsh ip ps qemu-system-x86_64 e2fsck mke2fs dd strace unshare nsenter".split()
 APPLETS = """
 sh ash cat chmod chown cp cut date dd df dmesg echo env expr false find grep head hostname id ifconfig insmod kill killall ln ls
 mkdir mkfifo mknod mount mv nc poweroff printf pgrep pkill readlink rm rmdir sed seq sha256sum sleep sort stat stty sync tail tar
@@ -145,17 +145,19 @@ def payload(programs, extra):
     for pair in extra:
         source, _, target = pair.partition(":")
         places[target or "/" + pathlib.Path(source).name] = pathlib.Path(source).resolve()
-    loaded = {library for path in places.values() if path.is_file() for library in libraries(path)}
+    files = [file for path in places.values() for file in ([path] if path.is_file() else path.rglob("*.so"))]
+    loaded = {library for file in files for library in libraries(file)}
     busybox = shutil.which("busybox")
     folders = [pathlib.Path(path) for path in ("/usr/share/qemu", "/usr/share/seabios", "/usr/share/libvirt/schemas") if os.path.isdir(path)]
-    stamp = stamp_of([*places.values(), *loaded, busybox, *folders], sorted(places), APPLETS)
+    stamp = stamp_of([*places.values(), *loaded, busybox, *folders, __file__], sorted(places))
 
     def make(target):
         say("putting the payload together")
         with tempfile.TemporaryDirectory(dir=CACHE) as name:
             root = pathlib.Path(name)
-            for folder in "bin dev etc out proc root run sbin sys tmp usr/bin usr/sbin usr/lib var/log var/lib lib lib64".split():
+            for folder in "bin dev etc out proc root run sbin sys tmp usr/bin usr/sbin usr/lib var/log var/lib var/tmp lib lib64".split():
                 (root / folder).mkdir(parents=True, exist_ok=True)
+            (root / "var/run").symlink_to("../run")
             (root / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\nlibvirt-qemu:x:64055:103::/:/bin/false\nnobody:x:65534:65534::/:/bin/false\n")
             (root / "etc/group").write_text("root:x:0:\ntty:x:5:\nkvm:x:103:\nlibvirt:x:104:\nlibvirt-qemu:x:64055:\nnogroup:x:65534:\n")
             (root / "etc/nsswitch.conf").write_text("passwd: files\ngroup: files\nhosts: files\n")
