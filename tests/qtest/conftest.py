@@ -11,6 +11,7 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 
 def pytest_addoption(parser):
     parser.addoption("--vmm", default=str(TOP / "build/release/bin/stratovirt"), help="the program under test, ours or qemu-system-x86_64")
+    parser.addoption("--no-sandbox", action="store_true", help="for a program of the sanitizers', which ask the kernel for more")
     parser.addoption("--steps", type=int, default=1500, help="what a guest of test_monkey.py does")
     parser.addoption("--seed", default="0", help="which things it does")
 
@@ -43,6 +44,7 @@ def start(program, tmp_path_factory, request):
 
     def begin(*words, ends=True, **how):
         folder = tmp_path_factory.mktemp("m")
+        words += ("-disable-seccomp",) if request.config.getoption("--no-sandbox") else ()
         machine = Machine(program, folder, words, **how)
         machines.append((machine, ends))
         return machine
