@@ -69,5 +69,18 @@ TEST(Program, IsNamedByTypeAndArchitecture) {
   EXPECT_EQ(default_program(domain::Type::qemu, domain::Arch::x86_64), "qemu-system-x86_64");
 }
 
+TEST(Probe, WhoCanCloseWhatItWasHandedTakesOpenFiles) {
+  Capabilities stratovirt = assumed(Kind::stratovirt, domain::Arch::x86_64),
+               qemu = assumed(Kind::qemu, domain::Arch::x86_64);
+  EXPECT_FALSE(stratovirt.takes_open_files()) << "nobody asked";
+  for (Capabilities* one : {&stratovirt, &qemu})
+    read_probe(*one, "query-commands", json::parse(R"([{"name": "getfd"}])"));
+  EXPECT_FALSE(stratovirt.takes_open_files()) << "StratoVirt 2.5.0";
+  for (Capabilities* one : {&stratovirt, &qemu})
+    read_probe(*one, "query-commands", json::parse(R"([{"name": "closefd"}])"));
+  EXPECT_TRUE(stratovirt.takes_open_files());
+  EXPECT_FALSE(qemu.takes_open_files());
+}
+
 }  // namespace
 }  // namespace emulator

@@ -1,8 +1,11 @@
+#include <fcntl.h>
+
 #include <algorithm>
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <set>
 #include <utility>
 
+#include "base/file.h"
 #include "driver/core/error.h"
 #include "driver/domain/change.h"
 #include "driver/instance/backends.h"
@@ -82,8 +85,8 @@ std::vector<std::string> name_all(std::vector<base::UniqueFd> from, const std::s
   return names;
 }
 
-/// Checks and takes what the device needs. Blocks: for the pool.
-Given take_from_host(domain::Device& device, bool kvm, const Settings& settings) {
+/// Checks and takes what the device needs. `opened`: an image is handed over open. Blocks: for the pool.
+Given take_from_host(domain::Device& device, bool kvm, bool opened, const Settings& settings) {
   Given given;
   if (auto* card = std::get_if<domain::Interface>(&device)) {
     TapFds fds = open_tap(*card, kvm);
@@ -94,6 +97,10 @@ Given take_from_host(domain::Device& device, bool kvm, const Settings& settings)
     require_image(*disk);
     host::ImageLock lock = lock_image(*disk);
     if (kvm) given.lock = std::move(lock);
+    if (opened) {
+      given.fds.emplace_back("fd-" + disk->info.alias,
+                             base::open_file(disk->source, disk->readonly ? O_RDONLY : O_RDWR));
+    }
     if (settings.dynamic_ownership)
       given.ownership = host::Ownership::record({disk->source}, settings.identity.uid, settings.identity.gid);
   } else if (const auto* rng = std::get_if<domain::Rng>(&device)) {
@@ -118,16 +125,27 @@ Task<void> try_all(std::shared_ptr<Monitor> monitor, std::vector<emulator::Reque
   }
 }
 
+Task<bool> takes_open_files(std::shared_ptr<Monitor> monitor, emulator::Capabilities capabilities) {
+  if (capabilities.kind != emulator::Kind::stratovirt) co_return false;
+  constexpr const char* query = "query-commands";
+  emulator::read_probe(capabilities, query, co_await monitor->execute({query, nullptr}));
+  co_return capabilities.takes_open_files();
+}
+
 }  // namespace
 
 Task<void> Instance::attach_device(domain::Device device) {
   const auto self = shared_from_this();
   require_hotpluggable(device, "attach");
   const auto monitor = running().connected();
+  const bool opened = co_await takes_open_files(monitor, running_->capabilities);
+  if (!running_ || running_->monitor != monitor) throw Error(ErrorCode::operation_invalid, "domain is not running");
   auto [after, added] = plan(running_->live, std::move(device));
   const bool kvm = after.type == domain::Type::kvm;
   Given given = co_await environment_.loop.blocking(
-      [&, &to_add = added] { return take_from_host(to_add, kvm, environment_.settings); });
+      [&, &to_add = added] { return take_from_host(to_add, kvm, opened, environment_.settings); });
+  domain::Device named = added;  // as the emulator is told of it
+  if (auto* disk = std::get_if<domain::Disk>(&named); disk && opened) disk->source = "/dev/fd/fd-" + disk->info.alias;
   const auto require_same = [&] {
     if (!running_ || running_->monitor != monitor) throw Error(ErrorCode::operation_invalid, "domain is not running");
   };
@@ -144,7 +162,7 @@ Task<void> Instance::attach_device(domain::Device device) {
       undo.push_back({"closefd", {{"fdname", name}}});
     }
     require_same();
-    for (emulator::Attachment& step : emulator::attach(after, added, given.resources, running_->capabilities)) {
+    for (emulator::Attachment& step : emulator::attach(after, named, given.resources, running_->capabilities)) {
       co_await monitor->execute(std::move(step.request));
       if (step.undo) undo.push_back(std::move(*step.undo));
     }
