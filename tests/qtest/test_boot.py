@@ -108,6 +108,23 @@ def test_what_the_command_line_says_of_it(start):
     assert found[3][1] == ["C", "2", "T", "A", "Q"]
 
 
+def test_its_parts_are_named(start):
+    plain = smbios(start("-smp", "2,sockets=1,cores=2").test)
+    assert 2 not in plain and plain[4][1] == ["CPU 0", "StratoVirt"] and plain[17][1] == ["DIMM 0", "StratoVirt"]
+    found = smbios(start("-smp", "12,sockets=2,cores=3,threads=2", "-smbios", "type=0,release=4.5", "-smbios",
+                         "type=2,manufacturer=B,product=P,version=1,serial=S,asset=A,location=L", "-smbios",
+                         "type=4,sock_pfx=Socket,manufacturer=C,version=2,serial=T,asset=D,part=E,max-speed=3000,current-speed=2500", "-smbios",
+                         "type=17,loc_pfx=Slot,bank=F,manufacturer=G,serial=U,asset=H,part=I,speed=3200", memory=3072).test)
+    assert tuple(found[0][0][0x14:0x16]) == (4, 5)
+    assert found[2][1] == ["B", "P", "1", "S", "A", "L"]
+    assert found[4][1] == ["Socket1", "C", "2", "T", "D", "E"], "the last of two"
+    assert struct.unpack_from("<HH", found[4][0], 0x14) == (3000, 2500) and tuple(found[4][0][0x23:0x26]) == (3, 3, 6)
+    assert found[17][1] == ["Slot 0", "F", "G", "U", "H", "I"]
+    assert struct.unpack_from("<HHH", found[17][0], 4)[0] == struct.unpack_from("<H", found[16][0], 2)[0]
+    assert struct.unpack_from("<H", found[17][0], 0x0C)[0] == 3072 and struct.unpack_from("<H", found[17][0], 0x15)[0] == 3200
+    assert struct.unpack_from("<II", found[19][0], 4) == (4 << 20, (5 << 20) - 1), "what is above 4 GiB, in KiB"
+
+
 def bzimage(code=b"\x90" * 4096, init_size=0x100000, flags=1, version=0x20F):
     """The least that is one: a setup sector and a 64-bit entry."""
     image = bytearray(1024) + code

@@ -144,6 +144,8 @@ WRONG = [
     ("-uuid frob", "-uuid 'frob'"),
     ("-smbios type=5", "-smbios type='5' 0, 1, 2, 3, 4, 17"),
     ("-smbios type=1,frob=x", "-smbios frob='x' the keys manufacturer"),
+    ("-smbios type=0,release=1", "-smbios release='1' two numbers"),
+    ("-smbios type=17,speed=fast", "-smbios speed='fast' 0 to 65535"),
     ("-smbios type=1,uuid=x", "-smbios uuid='x'"),
     ("-global frob=1", "-global frob='1' pcie-root-port.fast-unplug"),
     ("-display gtk", "-display type='gtk' none"),

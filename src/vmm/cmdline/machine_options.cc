@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <charconv>
 
 #include "vmm/cmdline/keys.h"
 
@@ -163,6 +164,14 @@ bool is_uuid(std::string_view text) {
   return true;
 }
 
+bool is_release(const std::string& text) {
+  unsigned major = 0, minor = 0;
+  const char *const end = text.data() + text.size(), *const dot = std::from_chars(text.data(), end, major).ptr;
+  if (dot == text.data() || dot == end || *dot != '.') return false;
+  const char* const last = std::from_chars(dot + 1, end, minor).ptr;
+  return last != dot + 1 && last == end && major < 256 && minor < 256;
+}
+
 }  // namespace
 
 void read_name(Config& config, const std::string& value) {
@@ -253,6 +262,8 @@ void read_smbios(Config& config, const std::string& value) {
       one.refuse("the keys " + keys);
     }
     if (item.key == "uuid" && !is_uuid(item.value)) one.refuse("12345678-1234-1234-1234-123456789abc");
+    if (item.key == "release" && !is_release(item.value)) one.refuse("two numbers of 0 to 255, as 1.2");
+    if (item.key.ends_with("speed")) one.number(0, 65535);
     config.smbios.push_back({type->type, item.key, one.text(255)});
   }
 }

@@ -34,28 +34,13 @@ std::array<std::uint8_t, 16> uuid_bytes(std::string text) {
 }
 
 acpi::SmbiosConfig smbios(const cmdline::Config& config) {
-  acpi::SmbiosConfig tables;
-  tables.uuid = uuid_bytes(config.uuid);
-  struct Row {
-    unsigned type;
-    std::string_view key;
-    std::string acpi::SmbiosConfig::* field;
-  };
-  using S = acpi::SmbiosConfig;
-  static constexpr Row rows[] = {
-      {0, "vendor", &S::bios_vendor},      {0, "version", &S::bios_version},
-      {0, "date", &S::bios_date},          {1, "manufacturer", &S::manufacturer},
-      {1, "product", &S::product},         {1, "version", &S::version},
-      {1, "serial", &S::serial},           {1, "sku", &S::sku},
-      {1, "family", &S::family},           {3, "manufacturer", &S::chassis_manufacturer},
-      {3, "version", &S::chassis_version}, {3, "serial", &S::chassis_serial},
-      {3, "asset", &S::chassis_asset},     {3, "sku", &S::chassis_sku},
-  };
+  acpi::SmbiosConfig tables{.uuid = uuid_bytes(config.uuid),
+                            .sockets = config.smp.sockets,
+                            .cores = config.smp.dies * config.smp.clusters * config.smp.cores,
+                            .threads = config.smp.threads};
   for (const cmdline::SmbiosValue& one : config.smbios) {
     if (one.type == 1 && one.key == "uuid") tables.uuid = uuid_bytes(one.value);
-    for (const Row& row : rows) {
-      if (row.type == one.type && row.key == one.key) tables.*row.field = one.value;
-    }
+    tables.said[{one.type, one.key}] = one.value;
   }
   return tables;
 }
