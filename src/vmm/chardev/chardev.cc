@@ -6,6 +6,8 @@
 #include <pty.h>
 #include <sys/epoll.h>
 #include <sys/inotify.h>
+#include <sys/ioctl.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <termios.h>
@@ -14,6 +16,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 #include <memory>
 #include <stdexcept>
@@ -87,6 +90,8 @@ Chardev::Chardev(Config config, loop::Loop& loop) : config_(std::move(config)), 
 }
 
 Chardev::~Chardev() {
+  if (found_flags_ >= 0) ::fcntl(fd_.get(), F_SETFL, found_flags_);
+  if (cooked_) ::tcsetattr(fd_.get(), TCSANOW, &*cooked_);
   if (listener_ && config_.kind == Kind::unix_socket && config_.fd < 0) ::unlink(config_.path.c_str());
 }
 
@@ -104,12 +109,41 @@ void Chardev::open_stdio() {
   fd_.reset(::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3));
   output_.reset(::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3));
   if (!fd_ || !output_) base::throw_errno(errno, "cannot use standard input and output");
+  found_flags_ = ::fcntl(fd_.get(), F_GETFL);  // shared with whoever started this program
   set_nonblocking(fd_.get());
   connected_ = true;
   try {
     watch_ = loop_.watch(fd_.get(), 0, [this](std::uint32_t events) { ready(events); });
   } catch (const std::system_error&) {
     // Input from a plain file cannot be waited for; there is none then.
+  }
+  if (::isatty(STDIN_FILENO) && ::isatty(STDOUT_FILENO)) open_own_terminal();
+}
+
+/// To be called before there are threads, which would get the signal.
+void Chardev::open_own_terminal() {
+  termios raw{};
+  if (::tcgetattr(fd_.get(), &raw) < 0) return;
+  cooked_ = raw;
+  ::cfmakeraw(&raw);
+  ::tcsetattr(fd_.get(), TCSANOW, &raw);
+  sigset_t changed;
+  sigemptyset(&changed);
+  sigaddset(&changed, SIGWINCH);
+  ::pthread_sigmask(SIG_BLOCK, &changed, nullptr);
+  resized_.reset(::signalfd(-1, &changed, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!resized_) base::throw_errno(errno, "signalfd");
+  resized_watch_ = loop_.watch(resized_.get(), EPOLLIN, [this](std::uint32_t) {
+    signalfd_siginfo info;
+    while (::read(resized_.get(), &info, sizeof info) > 0) continue;
+    tell_size();
+  });
+}
+
+void Chardev::tell_size() {
+  winsize size{};
+  if (cooked_ && device_.resized && ::ioctl(fd_.get(), TIOCGWINSZ, &size) == 0) {
+    device_.resized(size.ws_col, size.ws_row);
   }
 }
 
@@ -233,6 +267,7 @@ std::string Chardev::filename() const {
 void Chardev::attach(Device device) {
   device_ = std::move(device);
   if (connected_ && device_.connected) device_.connected(true);
+  tell_size();
   want();
 }
 

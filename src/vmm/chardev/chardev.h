@@ -1,7 +1,10 @@
 #pragma once
 
+#include <termios.h>
+
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -24,7 +27,8 @@ struct Config {
 };
 
 /// A stream of bytes to somewhere outside: a terminal, a socket, a file. While nobody is at the other end the last of
-/// the output is kept for who comes next. Used with its loop's lock held.
+/// the output is kept for who comes next. The program's own terminal hands on every key as it is, those that would end
+/// the program too, until this ends. Used with its loop's lock held.
 class Chardev {
  public:
   static constexpr std::size_t kept = 65536;  ///< bytes of output, for a peer that is away
@@ -35,6 +39,8 @@ class Chardev {
     std::function<void(std::span<const std::uint8_t>)> take;  ///< at most that many
     std::function<void()> writable = {};                      ///< after a write() that was cut short
     std::function<void(bool)> connected = {};                 ///< a peer came, or went
+    /// How many characters a terminal shows; where that is known.
+    std::function<void(std::uint16_t cols, std::uint16_t rows)> resized = {};
   };
 
   /// Throws std::system_error; std::invalid_argument for an address that is none.
@@ -64,6 +70,8 @@ class Chardev {
   void open_pty();
   void open_file();
   void open_stdio();
+  void open_own_terminal();
+  void tell_size();
   void listen();
   void connect_out();
   void wait_for_peer();
@@ -85,6 +93,10 @@ class Chardev {
   loop::Watch listener_watch_, watch_, opened_watch_;
   std::string pty_path_, backlog_;
   std::vector<base::UniqueFd> descriptors_;
+  int found_flags_ = -1;           ///< of standard input
+  std::optional<termios> cooked_;  ///< how the program's own terminal was
+  base::UniqueFd resized_;         ///< tells of its signal
+  loop::Watch resized_watch_;
   bool connected_ = false, stuck_ = false;
 };
 

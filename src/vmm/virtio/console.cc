@@ -62,14 +62,16 @@ bool Console::add_port(unsigned number, chardev::Chardev& chardev, bool console,
 }
 
 void Console::attach(unsigned number, Port& port) {
-  port.chardev->attach({.room = [this, number] { return room(number); },
-                        .take = [this, number](std::span<const std::uint8_t> bytes) { receive(number, bytes); },
-                        .writable = [this, number] { send_output(number); },
-                        .connected =
-                            [this, number](bool) {
-                              Port& one = ports_.at(number);
-                              if (!one.console) tell(one, Event::port_open);
-                            }});
+  port.chardev->attach(
+      {.room = [this, number] { return room(number); },
+       .take = [this, number](std::span<const std::uint8_t> bytes) { receive(number, bytes); },
+       .writable = [this, number] { send_output(number); },
+       .connected =
+           [this, number](bool) {
+             Port& one = ports_.at(number);
+             if (!one.console) tell(one, Event::port_open);
+           },
+       .resized = [this, number](std::uint16_t cols, std::uint16_t rows) { resize(number, cols, rows); }});
 }
 
 bool Console::remove_port(unsigned number) {
