@@ -1,8 +1,10 @@
 """The console device (Virtio 1.2, 5.3): ports, what is said of them, and bytes both ways."""
+import fcntl
 import os
 import re
 import socket
 import struct
+import termios
 import tty
 
 import pytest
@@ -497,3 +499,60 @@ def test_a_copy_in_a_log(make, tmp_path):
     console.send(0, b"twice")
     assert read_exactly(peer, 5) == b"twice"
     wait_for(lambda: (tmp_path / "log").read_bytes() == b"twice", "the log")
+
+
+# --- the program's own terminal
+
+def size(terminal, cols, rows):
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, cols, 0, 0))
+
+
+@pytest.fixture
+def own(start):
+    """A machine whose console is the terminal it was started at, and that terminal's other end."""
+    master, slave = os.openpty()
+    size(master, 100, 40)
+    before = termios.tcgetattr(slave), fcntl.fcntl(slave, fcntl.F_GETFL)
+    machine = start(*words("stdio,id=c"), terminal=slave)
+    yield Console(machine, 4), master
+    machine.quit()
+    assert (termios.tcgetattr(slave), fcntl.fcntl(slave, fcntl.F_GETFL)) == before, "as it was found"
+    os.close(master)
+    os.close(slave)
+
+
+@pytest.mark.ours("QEMU's takes keys for itself")
+def test_every_key_goes_to_the_guest(own):
+    console, master = own
+    console.bring_up(queues=(0, 1))
+    console.pages = {}
+    console.give(0)
+    os.write(master, b"ls\r\x03\x1a\x1c")
+    got = b""
+    while len(got) < 6:
+        got += console.receive(0)
+        console.give(0)
+    assert got == b"ls\r\x03\x1a\x1c"
+    console.send(0, b"a\nb")
+    assert read_exactly(master, 3) == b"a\nb", "and nothing is added"
+
+
+@pytest.mark.ours("QEMU does not tell")
+def test_its_size_is_told(own):
+    console, master = own
+    assert (console.config(0, 2), console.config(2, 2)) == (100, 40)
+    console.start_ports()
+    assert (0, RESIZE, 0, struct.pack("<HH", 100, 40)) in console.open_port(0, 3)
+    size(master, 132, 50)
+    assert console.hear() == (0, RESIZE, 0, struct.pack("<HH", 132, 50))
+    assert (console.config(0, 2), console.config(2, 2)) == (132, 50)
+
+
+@pytest.mark.ours("QEMU does not tell")
+def test_its_size_is_a_change_of_configuration_for_a_simple_driver(own):
+    console, master = own
+    console.bring_up(queues=(0, 1), features=(SIZE,))
+    before = console.common.config_generation
+    size(master, 132, 50)
+    wait_for(console.changes.came, "a configuration interrupt")
+    assert console.common.config_generation != before and console.config(0, 2) == 132
