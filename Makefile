@@ -88,6 +88,12 @@ test-smoke: all ## One walk through the front door: virsh, the daemon, a real gu
 	@mkdir -p build/results
 	@$(PYTEST) tests/smoke --junit-xml build/results/smoke.xml $(ARGS)
 
+.PHONY: test-box
+test-box: all ## A real guest on the monitor, in a box with KVM in software
+	@tools/setup --check build run guest test
+	@mkdir -p build/results
+	@$(PYTEST) tests/guest_kvm --junit-xml build/results/box.xml $(ARGS)
+
 .PHONY: test-e2e
 test-e2e: all ## Stock virsh and its bindings against the daemon
 	@tools/setup --check run guest test

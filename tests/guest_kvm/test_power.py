@@ -1,0 +1,46 @@
+"""How a guest comes to an end, or to a new beginning."""
+
+
+def test_reboot_resets_within_the_program_and_the_power_button_is_pressed(start):
+    guest = start(cpus=2)
+    program = guest.host.run(f"cat {guest.folder}/pid")
+    guest.run("echo before >/root/mark; sync")
+    guest.console.send("reboot\n")
+    assert guest.qmp.event("RESET")["guest"] is True
+    guest.log_in()
+    assert guest.run("cat /root/mark") == "before"
+    assert guest.host.run(f"cat {guest.folder}/pid") == program
+    # The guest's acpid reads the key from the button's input device, says so and powers off.
+    guest.qmp.ask("system_powerdown")
+    guest.qmp.event("POWERDOWN")
+    guest.console.wait("guest: power button")
+    assert guest.qmp.event("SHUTDOWN") == {"guest": True, "reason": "guest-shutdown"}
+    assert guest.ended() == 0
+
+
+def test_reset_from_outside(start):
+    guest = start("-no-shutdown")
+    guest.qmp.ask("system_reset")
+    assert guest.qmp.event("RESET")["guest"] is False
+    guest.log_in()
+    guest.console.send("poweroff\n")
+    guest.qmp.event("SHUTDOWN")
+    assert guest.qmp.ask("query-status")["status"] == "shutdown"
+    guest.qmp.ask("quit")
+    assert guest.ended() == 0
+
+
+def test_reboot_ends_a_machine_that_must_not(start):
+    guest = start("-no-reboot")
+    guest.console.send("reboot\n")
+    assert guest.qmp.event("SHUTDOWN") == {"guest": True, "reason": "guest-reset"}
+    assert guest.ended() == 0
+
+
+def test_a_panic_is_reported(start):
+    guest = start(append="panic=0")
+    guest.console.send("echo c >/proc/sysrq-trigger\n")
+    assert guest.qmp.event("GUEST_PANICKED")["action"] == "pause"
+    assert guest.qmp.ask("query-status") == {"status": "guest-panicked", "running": False, "singlestep": False}
+    guest.qmp.ask("quit")
+    assert guest.ended() == 0
