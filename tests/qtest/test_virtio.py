@@ -3,7 +3,7 @@ import struct
 
 import pytest
 
-from pci import BAR0, MASTER, MSIX, Addresses, Config, Msix
+from pci import BAR0, MASTER, MEMORY, MSIX, Addresses, Config, Msix
 from qtest import wait_for
 from virtio import (ACKNOWLEDGE, DRIVER, DRIVER_OK, EVENT_INDEX, FAILED, FEATURES_OK, INDIRECT, NEEDS_RESET, NEXT, NO_VECTOR, TABLE, VERSION_1,
                     WRITE, Device)
@@ -210,6 +210,26 @@ def test_decoding_off_and_on(rng):
     rng.write(4, 2, MASTER)
     rng.enable()
     assert works(rng), "decoding off and on is no reset"
+
+
+def test_no_master_touches_no_memory(disk):
+    """As a kernel does that hands over to another one: from then on nothing comes into memory."""
+    disk.bring_up()
+    queue = disk.queues[0]
+    page = disk.machine.put(struct.pack("<IIQ", 0, 0, 7))
+    for _ in range(20):
+        queue.add([(page, 16, False), (page + 512, 512, True), (page + 1024, 1, True)], publish=False)
+    queue.publish()
+    queue.kick()
+    disk.write(4, 2, MEMORY)
+    assert not disk.status & DRIVER_OK
+    used = queue.used_index
+    disk.test.memset(page + 512, 1024, 0xEE)
+    queue.kick()
+    disk.test.read(0, 8)
+    assert queue.used_index == used and disk.test.read(page + 512, 513) == b"\xee" * 513
+    disk.enable()
+    assert recovers(disk)
 
 
 # --- queues before they are enabled

@@ -119,7 +119,14 @@ void PciTransport::read_config(std::uint64_t offset, std::span<std::uint8_t> val
 }
 
 void PciTransport::write_config(std::uint64_t offset, std::span<const std::uint8_t> value) {
+  const auto is_master = [this] {
+    return (Function::config().get<std::uint16_t>(pci::reg::command) & pci::command::bus_master) != 0;
+  };
+  const bool was_master = is_master();
   Function::write_config(offset, value);
+  // It may touch memory no longer (PCI 3.0 §6.2.2). A kernel that hands over to another one stops it so, without a
+  // word.
+  if (was_master && !is_master()) reset_device();
   if (offset < window::data + 4 && offset + value.size() > window::data) window_access(true);
 }
 

@@ -351,9 +351,9 @@ TEST_F(PciTransportTest, TheHypervisorsEventsFollowTheBar) {
   start(feature::version_1, driver);
   config_write<std::uint32_t>(pci::reg::bar0 + 8, 0xd000'0000);
   EXPECT_THAT(hypervisor.events, ElementsAre(Pair(0xd000'0000 + notify_at, testing::_)));
-  config_write<std::uint16_t>(pci::reg::command, 0);
+  config_write<std::uint16_t>(pci::reg::command, pci::command::bus_master);
   EXPECT_THAT(hypervisor.events, IsEmpty());
-  config_write<std::uint16_t>(pci::reg::command, pci::command::memory);
+  config_write<std::uint16_t>(pci::reg::command, pci::command::memory | pci::command::bus_master);
   EXPECT_EQ(hypervisor.events.size(), 1U);
   write<std::uint8_t>(0xd000'0000 + device_status, 0);
   EXPECT_THAT(hypervisor.events, IsEmpty());
