@@ -75,7 +75,9 @@ void only(T&, const Value& value) {
 class Reader {
  public:
   explicit Reader(const Properties& properties, std::string label = {})
-      : properties_(properties), label_(label.empty() ? properties.option : std::move(label)) {}
+      : properties_(properties), label_(std::move(label)) {
+    if (label_.empty()) label_ = properties.option;
+  }
 
   template <class T, std::size_t N>
   void take(const Key<T> (&keys)[N], T& into) {

@@ -144,10 +144,10 @@ void Machine::make_vcpus(const kvm::Vm& vm) {
   }
 }
 
-void Machine::start_threads(std::function<void()> sandbox) {
+void Machine::start_threads(const std::function<void()>& sandbox) {
   if (!threads_) return;
   const Unlock unlocked(loop_.mutex());
-  threads_->start(std::move(sandbox));
+  threads_->start(sandbox);
 }
 
 const std::vector<pid_t>& Machine::vcpu_threads() const {

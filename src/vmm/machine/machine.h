@@ -44,7 +44,7 @@ class Machine {
   ~Machine();
 
   /// Starts the vCPUs' threads, waiting; each calls `sandbox` first.
-  void start_threads(std::function<void()> sandbox);
+  void start_threads(const std::function<void()>& sandbox);
 
   RunState state() const { return state_; }
   bool running() const { return state_ == RunState::running; }
