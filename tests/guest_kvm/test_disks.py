@@ -19,7 +19,7 @@ LIMIT = 50  # operations a second: fewer than the box can do
 def guest(host):
     """Disks of all kinds behind root ports, each with an empty file system, on one thread of their own and on another's."""
     options = ["-object", "iothread,id=io1", "-object", "iothread,id=io2"]
-    kinds = KINDS | {"limited": f"direct=true,throttling.iops-total={LIMIT}"}
+    kinds = KINDS | {"stopped": "direct=true", "limited": f"direct=true,throttling.iops-total={LIMIT}"}
     for n, (name, how) in enumerate(kinds.items(), 2):
         host.run(f"truncate -s 48M /data/{name}; /usr/bin/mke2fs -q -t ext4 /data/{name}")
         options += ["-drive", f"id={name},if=none,format=raw,file=/data/{name},{how}"]
@@ -63,6 +63,21 @@ def test_a_file_system_under_random_writes(guest, check, name):
     guest.run(f"rm /mnt/file1 && exerciser write {words['file1']}")  # over what was freed
     guest.run(f"umount /mnt && {mount} && exerciser check {words['file1']} && exerciser check {words['file2']} && umount /mnt")
     check(f"/data/{name}", written)
+
+
+def test_stopped_again_and_again_amid_writes(guest, check):
+    device, values = guest.devices["stopped"], (8 * MIB, 600, 9)
+    guest.run(f"mount -t ext4 {device} /mnt")
+    guest.console.send(f"exerciser write /mnt/file {' '.join(map(str, values))}; echo =$?=\n")
+    while not guest.console.more(0.05):
+        guest.qmp.ask("stop")
+        guest.qmp.ask("cont")
+    guest.console.wait("=0=\r\n")
+    guest.qmp.ask("query-status")  # its answer comes behind the last event
+    stops = [event["event"] for event in guest.qmp.events]
+    assert stops.count("STOP") == stops.count("RESUME") > 5
+    guest.run("umount /mnt")
+    check("/data/stopped", {"file": values})
 
 
 def test_operations_a_second_are_limited(guest):

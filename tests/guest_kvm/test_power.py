@@ -18,11 +18,15 @@ def test_reboot_resets_within_the_program_and_the_power_button_is_pressed(start)
     assert guest.ended() == 0
 
 
-def test_reset_from_outside(start):
-    guest = start("-no-shutdown")
+def test_reset_from_outside_amid_writes(start):
+    guest = start("-no-shutdown", cpus=2)
+    guest.run("mkdir /root/records")
+    guest.console.send("exerciser promise /root/records &\n")
+    promised = guest.console.wait(r"/root/records (\d\d)\r\n")[1].decode()
     guest.qmp.ask("system_reset")
     assert guest.qmp.event("RESET")["guest"] is False
     guest.log_in()
+    guest.run(f"exerciser kept /root/records {promised}")
     guest.console.send("poweroff\n")
     guest.qmp.event("SHUTDOWN")
     assert guest.qmp.ask("query-status")["status"] == "shutdown"
