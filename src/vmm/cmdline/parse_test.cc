@@ -24,7 +24,7 @@ std::vector<std::string> words(std::string_view line) {
   bool inside = false, quoted = false;
   for (std::size_t i = 0; i < line.size(); ++i) {
     const char byte = line[i];
-    if (quoted ? byte == '\'' : byte == '\'') {
+    if (byte == '\'') {
       quoted = !quoted;
       inside = true;
     } else if (!quoted && byte == '\\' && i + 1 < line.size()) {
