@@ -210,10 +210,11 @@ void Devices::make(const cmdline::VirtioBlk& config, bool running) {
 
 void Devices::each_disk(
     const std::function<void(const std::string&, const std::string&, const block::Disk&)>& visit) const {
-  for (const auto& [id, one] : functions_) {
+  for (const auto& function : functions_) {
+    const auto& one = function.second;
     if (!one.disk) continue;
     loop::Loop& loop = dynamic_cast<virtio::PciTransport&>(*one.function).loop();
-    locked(loop, [&] { visit(id, one.drive, *one.disk); });
+    locked(loop, [&] { visit(function.first, one.drive, *one.disk); });
   }
 }
 

@@ -2,10 +2,10 @@
 // arguments where only some uses are meant ("ioctl 1=0xae80"), and after '#' which code needs it. What no line allows
 // ends the process.
 //   usage: compile RULES ARCHITECTURE >FILTER
+#include <linux/filter.h>
 #include <seccomp.h>
 #include <unistd.h>
 
-#include <array>
 #include <cstdint>
 #include <cstdio>
 #include <fstream>
@@ -53,15 +53,12 @@ void compile(const std::string& rules, const std::string& architecture) {
   std::FILE* const out = std::tmpfile();
   if (!out) throw std::runtime_error("no temporary file");
   check(seccomp_export_bpf(filter, fileno(out)), "the filter cannot be made");
-  std::rewind(out);
-  // sock_filter: code, jump if true, jump if false, value.
-  std::array<unsigned char, 8> bytes{};
-  while (std::fread(bytes.data(), 1, bytes.size(), out) == bytes.size()) {
-    const unsigned code = bytes[0] | bytes[1] << 8U;
-    const unsigned long value =
-        bytes[4] | bytes[5] << 8U | bytes[6] << 16U | static_cast<unsigned long>(bytes[7]) << 24U;
-    std::printf("{%u, %u, %u, %luU},\n", code, unsigned{bytes[2]}, unsigned{bytes[3]}, value);
-  }
+  std::vector<sock_filter> program(static_cast<std::size_t>(::lseek(fileno(out), 0, SEEK_END)) / sizeof(sock_filter));
+  const auto size = static_cast<ssize_t>(program.size() * sizeof(sock_filter));
+  if (::pread(fileno(out), program.data(), program.size() * sizeof(sock_filter), 0) != size)
+    throw std::runtime_error("the filter cannot be read back");
+  for (const sock_filter& one : program)
+    std::printf("{%u, %u, %u, %uU},\n", unsigned{one.code}, unsigned{one.jt}, unsigned{one.jf}, one.k);
   std::fclose(out);
   seccomp_release(filter);
 }
