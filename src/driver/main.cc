@@ -34,14 +34,14 @@ core::Conf load(const std::string& path, bool required) {
 }
 
 /// Ends the loop after `timeout` without clients and running domains (libvirtd's --timeout).
-core::Task<void> end_when_idle(core::Loop& loop, rpc::Server& server, registry::Registry& registry,
+core::Task<void> end_when_idle(core::Loop* loop, rpc::Server* server, registry::Registry* registry,
                                std::chrono::seconds timeout) {
   auto idle_since = std::chrono::steady_clock::now();
   for (;;) {
     co_await core::sleep(std::chrono::seconds(1));
     const auto now = std::chrono::steady_clock::now();
-    if (server.clients() || registry.active_count()) idle_since = now;
-    if (now - idle_since >= timeout) co_return loop.stop();
+    if (server->clients() || registry->active_count()) idle_since = now;
+    if (now - idle_since >= timeout) co_return loop->stop();
   }
 }
 
@@ -66,14 +66,14 @@ void serve(const Options& options, service::Background* background) {
   std::optional<service::SocketFiles> sockets;
   core::asio::signal_set signals(loop.context(), SIGTERM, SIGINT, SIGQUIT);
   signals.async_wait([&](const boost::system::error_code&, int) { loop.stop(); });
-  loop.spawn([](auto& recovered, auto& to, auto& where, auto& how, auto& made, auto* behind) -> core::Task<void> {
-    co_await recovered.recover();
-    made.emplace(service::listen(to, where, how));
+  loop.spawn([](auto* recovered, auto* to, auto* where, auto* how, auto* made, auto* behind) -> core::Task<void> {
+    co_await recovered->recover();
+    made->emplace(service::listen(*to, *where, *how));
     sd_notify(0, "READY=1");
     if (behind) behind->ready();
     spdlog::info("serving");
-  }(registry, server, layout, config, sockets, background));
-  if (options.timeout) loop.spawn(end_when_idle(loop, server, registry, std::chrono::seconds(options.timeout)));
+  }(&registry, &server, &layout, &config, &sockets, background));
+  if (options.timeout) loop.spawn(end_when_idle(&loop, &server, &registry, std::chrono::seconds(options.timeout)));
   if (!options.pid_file.empty()) base::replace_file(options.pid_file, std::to_string(getpid()) + "\n", 0644);
   loop.run();
   server.stop();

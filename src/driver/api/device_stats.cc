@@ -42,7 +42,7 @@ Task<DomainGetBlockInfoRet> block_info(Client* client, DomainGetBlockInfoArgs ar
       [disk] { return host::image_size(disk.source, disk.format == domain::Disk::Format::qcow2); });
   if (size.block_device && subject->active()) {  // how far a guest has written is known to its emulator only
     const auto figures = co_await instance::ask(subject, {.blocks = true}, Monitor::command_limit);
-    if (figures.failed) throw *figures.failed;
+    if (figures.failed) throw Error(*figures.failed);
     const emulator::BlockStats* counted = find_block_stats(figures, disk);
     if (counted && counted->highest_offset) size.allocation = *counted->highest_offset;
   }
@@ -56,7 +56,7 @@ Task<emulator::BlockStats> block_figures(InstancePtr subject, std::string path) 
   if (!path.empty() && !found) throw Error(ErrorCode::invalid_arg, "invalid path: " + path);
   const std::string alias = found ? found->info.alias : std::string();
   const auto figures = co_await instance::ask(subject, {.blocks = true}, Monitor::command_limit);
-  if (figures.failed) throw *figures.failed;
+  if (figures.failed) throw Error(*figures.failed);
   if (!figures.blocks) throw Error(ErrorCode::operation_unsupported, "this emulator keeps no statistics of disks");
   emulator::BlockStats sum;
   bool any = false;
@@ -187,7 +187,7 @@ Task<DomainMemoryStatsRet> memory_stats(Client* client, DomainMemoryStatsArgs ar
   const InstancePtr subject = client->find(args.dom);
   subject->running();
   const auto figures = co_await instance::ask(subject, {.memory = true}, Monitor::command_limit);
-  if (figures.failed) throw *figures.failed;
+  if (figures.failed) throw Error(*figures.failed);
   DomainMemoryStatsRet ret;
   for (const MemoryFigure& one : memory_figures(subject->running(), figures)) {
     if (ret.stats.size() < args.max_stats) ret.stats.push_back({one.tag, one.value});

@@ -91,7 +91,7 @@ Task<DomainGetVcpusRet> get_vcpus(Client* client, DomainGetVcpusArgs args) {
   if (!subject->active())
     throw Error(ErrorCode::operation_invalid, "cannot retrieve vcpu information for inactive domain");
   auto figures = co_await instance::ask(subject, {.vcpus = true}, instance::Monitor::command_limit);
-  if (figures.failed) throw *figures.failed;
+  if (figures.failed) throw Error(*figures.failed);
   std::ranges::sort(figures.vcpus, {}, &emulator::Vcpu::index);
   const pid_t pid = subject->running().process.pid;
   DomainGetVcpusRet ret;

@@ -20,6 +20,7 @@ const std::string rng = "<rng model='virtio'><backend model='random'>/dev/urando
 
 std::vector<std::string> targets(const Domain& domain) {
   std::vector<std::string> all;
+  all.reserve(domain.disks.size());
   for (const Disk& one : domain.disks) all.push_back(one.target);
   return all;
 }

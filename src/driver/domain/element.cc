@@ -136,7 +136,7 @@ std::optional<bool> read_on_off(const XmlNode& node, const char* attribute) {
 
 std::optional<std::string> read_word(const XmlNode& node, const char* attribute, std::string_view allowed,
                                      std::string_view known, ErrorCode unknown) {
-  const auto text = node.attribute(attribute);
+  auto text = node.attribute(attribute);
   if (!text) return std::nullopt;
   if (text->find(' ') == std::string::npos && has_word(allowed, *text)) return text;
   refuse_value(node, attribute, *text, quoted(allowed),

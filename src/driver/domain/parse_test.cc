@@ -98,7 +98,7 @@ TEST(Limits, AreOfTheType) {
 }
 
 TEST(Hostile, DescriptionsCostNoMoreThanTheyMay) {
-  std::string disks, ports, pins, timers;
+  std::string disks, ports, pins;
   for (unsigned i = 0; i < 4000; ++i) {
     disks += test::disk({'v', 'd', static_cast<char>('z' - i / 676 % 26), static_cast<char>('z' - i / 26 % 26),
                          static_cast<char>('z' - i % 26)});

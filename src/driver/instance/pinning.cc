@@ -23,7 +23,7 @@ const std::vector<unsigned>& own_or(const Pins& pins, unsigned key, const std::v
 core::Task<Threads> threads(std::shared_ptr<Instance> subject) {
   subject->running();
   const Figures figures = co_await ask(subject, {.vcpus = true, .iothreads = true}, Monitor::command_limit);
-  if (figures.failed) throw *figures.failed;
+  if (figures.failed) throw core::Error(*figures.failed);
   Threads found;
   std::vector<pid_t> known;
   for (const emulator::Vcpu& vcpu : figures.vcpus) {

@@ -77,6 +77,7 @@ void check_files(const domain::Domain& domain) {
 
 std::vector<std::string> owned_files(const domain::Domain& domain) {
   std::vector<std::string> paths;
+  paths.reserve(domain.disks.size() + 4);
   for (const domain::Disk& disk : domain.disks) paths.push_back(disk.source);
   if (!domain.os.kernel.empty()) paths.push_back(domain.os.kernel);
   if (!domain.os.initrd.empty()) paths.push_back(domain.os.initrd);
