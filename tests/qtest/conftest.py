@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+from virtio import RNG, Device
 from vmm import Machine
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
@@ -74,3 +75,15 @@ def image(tmp_path):
         return path
 
     return make
+
+
+@pytest.fixture
+def rng(start):
+    return Device(start(*RNG), 4)
+
+
+@pytest.fixture
+def disk(start, image):
+    """A disk: it has all ring features."""
+    return Device(start("-drive", f"id=d,file={image()},if=none,format=raw,direct=false", "-device",
+                        "virtio-blk-pci,id=b,drive=d,bus=pcie.0,addr=5,num-queues=1"), 5)

@@ -5,9 +5,8 @@ import pytest
 
 from pci import BAR0, MSIX, Addresses, Config, RootPort
 from qtest import Closed, Failed, ModTest, wait_for
-from virtio import Device
+from virtio import RNG, Device
 
-RNG = ("-object", "rng-random,id=r,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=r,id=rng0,bus=pcie.0,addr=4")
 VIRTUAL = pytest.mark.ours("Debian's QEMU has no virtual clock for tests")
 
 

@@ -240,3 +240,23 @@ class Queue:
 
     def interrupted(self):
         wait_for(self.interrupt.came, f"an interrupt of queue {self.index}")
+
+
+RNG = ("-object", "rng-random,id=r,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=r,id=rng0,bus=pcie.0,addr=4")
+
+
+def works(device, queue=None):
+    """That a device answers its driver."""
+    queue = queue or device.queues[0]
+    page = device.machine.alloc()
+    if device.id[1] == 0x1044:
+        return queue.call([(page, 16, True)]) == 16
+    queue.test.write(page, struct.pack("<IIQ", 0, 0, 7))
+    queue.call([(page, 16, False), (page + 512, 512, True), (page + 1024, 1, True)])
+    return device.test.read(page + 1024, 1) == b"\0" and device.test.read(page + 512, 8) == b"sector 7"
+
+
+def recovers(device, features=()):
+    """That a reset makes a broken device good again."""
+    device.bring_up(features=features)
+    return works(device)
