@@ -116,7 +116,7 @@ format: ## Format every source
 	@clang-format-19 -i $(sources)
 
 .PHONY: bench
-bench: all ## Measure beside libvirtd and beside QEMU
+bench: all ## Measure the daemon beside libvirtd
 	@cmake --build --preset release --target canned_server
 	@bench/run $(ARGS)
 

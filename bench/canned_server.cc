@@ -95,7 +95,8 @@ bool serve(int client, std::string& held, const Replies& replies, const Folder& 
     if (length < header_size || length > most) return false;
     if (held.size() < length) break;
     const std::uint32_t program = word(&held[4]), procedure = word(&held[12]);
-    if (program == remote_program && procedure == define_flags) folder.define(held.substr(header_size, length));
+    if (program == remote_program && procedure == define_flags)
+      folder.define(held.substr(header_size, length - header_size));
     if (program == remote_program && procedure == undefine_flags) folder.undefine();
     const auto reply = replies.find({program, procedure});
     if (reply == replies.end()) return false;

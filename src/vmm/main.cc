@@ -152,8 +152,8 @@ int run(const cmdline::Config& config) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  ::mallopt(M_ARENA_MAX,
-            1);  // one heap for all threads: less memory, and nothing to look up when another would be made
+  // One heap for all threads: less memory, and nothing to look up when another would be made.
+  ::mallopt(M_ARENA_MAX, 1);
   std::signal(SIGPIPE, SIG_IGN);
   ::umask(0077);
   try {

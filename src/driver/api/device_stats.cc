@@ -26,12 +26,6 @@ using registry::InstancePtr;
 
 enum : std::uint32_t { typed_param_string_okay = 4 };  // virTypedParameterFlags
 
-/// A disk by its target or its source.
-const domain::Disk* find_disk(const domain::Domain& what, const std::string& path) {
-  const auto found = std::ranges::find_if(what.disks, [&](const domain::Disk& disk) { return named(disk, path); });
-  return found == what.disks.end() ? nullptr : &*found;
-}
-
 Task<DomainGetBlockInfoRet> block_info(Client* client, DomainGetBlockInfoArgs args) {
   require_flags(args.flags, 0, "virDomainGetBlockInfo");
   const InstancePtr subject = client->find(args.dom);

@@ -1,5 +1,3 @@
-#include <algorithm>
-
 #include "driver/api/agent.h"
 #include "driver/api/client.h"
 #include "driver/api/disk.h"
@@ -77,8 +75,7 @@ void abort_job_flags(Client& client, const DomainAbortJobFlagsArgs& args) {
 /// No job of a disk either.
 DomainGetBlockJobInfoRet block_job_info(Client& client, const DomainGetBlockJobInfoArgs& args) {
   require_flags(args.flags, 1, "virDomainGetBlockJobInfo");
-  const auto& disks = client.find(args.dom)->running().live.disks;
-  if (std::ranges::none_of(disks, [&](const auto& disk) { return named(disk, args.path); }))
+  if (!find_disk(client.find(args.dom)->running().live, args.path))
     throw Error(ErrorCode::invalid_arg, "disk '" + std::string(args.path) + "' not found in domain");
   return {};
 }

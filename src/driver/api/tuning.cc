@@ -85,9 +85,9 @@ constexpr std::size_t burst_offset = 6;  // from a limit's row to the row of its
 
 /// The disk of this target or source; where it is not there, in libvirt's words for the description.
 template <class D>
-auto& find_disk(D& what, const std::string& path, bool live) {
-  const auto found = std::ranges::find_if(what.disks, [&](const domain::Disk& disk) { return named(disk, path); });
-  if (found == what.disks.end()) {
+auto& require_disk(D& what, const std::string& path, bool live) {
+  const auto found = find_disk(what, path);
+  if (!found) {
     throw Error(ErrorCode::invalid_arg,
                 "disk '" + path + (live ? "' not found in domain" : "' was not found in the domain config"));
   }
@@ -101,7 +101,7 @@ DomainGetBlockIoTuneRet get_block_io_tune(Client& client, const DomainGetBlockIo
   std::vector<TypedParam> all;
   const IoTune none;
   const bool live = subject->active() && !(args.flags & affect_config);
-  const IoTune& set = args.nparams == 0 ? none : find_disk(what, args.disk.value_or(String<>()), live).iotune;
+  const IoTune& set = args.nparams == 0 ? none : require_disk(what, args.disk.value_or(String<>()), live).iotune;
   for (const Limit& limit : limits) all.push_back(number(limit.name, set.*limit.place));
   all.push_back(text("group_name"));
   for (const Limit& burst : std::span(limits).subspan(burst_offset, burst_offset)) {
@@ -177,22 +177,20 @@ Task<void> set_block_io_tune(Client* client, DomainSetBlockIoTuneArgs args) {
   const Wanted wanted(args.params);
   std::optional<domain::Domain> config;
   if (meant.config) {
-    auto& disks = config.emplace(*subject->config()).disks;
-    const auto disk = std::ranges::find_if(disks, [&](const domain::Disk& one) { return named(one, args.disk); });
-    if (disk == disks.end())
-      throw Error(ErrorCode::invalid_arg, "missing persistent configuration for disk '" + args.disk + "'");
+    domain::Disk* const disk = find_disk(config.emplace(*subject->config()), args.disk);
+    if (!disk) throw Error(ErrorCode::invalid_arg, "missing persistent configuration for disk '" + args.disk + "'");
     disk->iotune = wanted.over(disk->iotune);
     domain::validate(*config);
   }
   if (meant.live) {
     const instance::Running& now = subject->running();
-    const domain::Disk disk = find_disk(now.live, args.disk, true);
+    const domain::Disk disk = require_disk(now.live, args.disk, true);
     const IoTune after = wanted.over(disk.iotune);
     check_bursts(after);
     emulator::Request request = emulator::set_iotune(disk, after, now.capabilities);
     const auto monitor = now.connected();
     co_await monitor->execute(std::move(request));
-    edit_live(*subject, [&](domain::Domain& live) { find_disk(live, disk.target, true).iotune = after; });
+    edit_live(*subject, [&](domain::Domain& live) { require_disk(live, disk.target, true).iotune = after; });
     instance::Tuned told{{{"blkdeviotune.disk", disk.target}}};
     for (const TypedParam& param : args.params)
       told.values.emplace_back("blkdeviotune." + param.field, read_number(param));

@@ -34,8 +34,7 @@ struct Event {
 class Machine {
  public:
   /// Makes the machine that the configuration describes, not yet running; each iothread runs `iothread_begun` first.
-  /// Throws std::exception, whose text names what
-  /// cannot be had.
+  /// Throws std::exception, whose text names what cannot be had.
   Machine(const cmdline::Config& config, loop::Clock& clock, loop::Loop& loop,
           std::unique_ptr<hypervisor::Hypervisor> hypervisor, std::function<void(const Event&)> notify,
           const std::function<void()>& iothread_begun);
