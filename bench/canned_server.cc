@@ -120,9 +120,11 @@ int main(int count, char** arguments) {
   const Replies replies = read_replies(arguments[2]);
   const Folder folder(arguments[3]);
   const int listener = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (listener < 0) fail("socket");
   sockaddr_un address{.sun_family = AF_UNIX, .sun_path = {}};
-  if (std::strlen(arguments[1]) >= sizeof address.sun_path) fail("the socket's path");
-  std::strcpy(address.sun_path, arguments[1]);
+  const std::size_t length = std::strlen(arguments[1]);
+  if (length >= sizeof address.sun_path) fail("the socket's path");
+  std::memcpy(address.sun_path, arguments[1], length);
   if (::bind(listener, reinterpret_cast<sockaddr*>(&address), sizeof address) < 0 || ::listen(listener, 64) < 0)
     fail("listen");
   const int epoll = ::epoll_create1(EPOLL_CLOEXEC);

@@ -106,6 +106,7 @@ Task<DomainGetDiskErrorsRet> disk_errors(Client* client, DomainGetDiskErrorsArgs
   const InstancePtr subject = client->find(args.dom);
   const instance::Running& now = subject->running();
   std::vector<std::pair<std::string, std::string>> disks;  // alias, target
+  disks.reserve(now.live.disks.size());
   for (const domain::Disk& disk : now.live.disks) disks.emplace_back(disk.info.alias, disk.target);
   DomainGetDiskErrorsRet ret{};
   if (args.maxerrors == 0) {  // how many there may be

@@ -28,8 +28,6 @@ using namespace protocol;
 using core::Error;
 using core::ErrorCode;
 using core::Task;
-using instance::Instance;
-using instance::State;
 
 ConnectListAllDomainsRet list_all(Client& client, const ConnectListAllDomainsArgs& args) {
   require_flags(args.flags, 0xffff, "virConnectListAllDomains");

@@ -48,8 +48,10 @@ TEST_F(ProbeTest, AnAnswerIsKeptUntilTheProgramChanges) {
 
 TEST_F(ProbeTest, ManyThreadsMayAskAtOnce) {
   const std::string path = program("echo 'QEMU emulator version 7.2.0'");
+  constexpr int many = 8;
   std::vector<std::thread> threads;
-  for (int i = 0; i < 8; ++i)
+  threads.reserve(many);
+  for (int i = 0; i < many; ++i)
     threads.emplace_back([&] { EXPECT_EQ(emulator::to_string(probe(path).version), "7.2.0"); });
   for (std::thread& thread : threads) thread.join();
 }
