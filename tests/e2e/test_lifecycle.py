@@ -263,6 +263,7 @@ def test_reboot_restarts_the_guest_within_the_domain(boot, events, virsh):
     with machine.console() as console:
         console.connected()
         assert virsh("reboot", machine.name) == f"Domain '{machine.name}' is being rebooted"
+        console.expect("The system is going down NOW", 60)  # until then the old shell answers
         console.login(120)
         console.leave()
     assert machine.run("cat /proc/sys/kernel/random/boot_id") != first
