@@ -74,5 +74,5 @@ def write_section(path, name, text):
         head, rest = before.split(begin, 1)
         tail = rest.split(end, 1)[1]
     else:
-        head, tail = before.rstrip() + "\n\n", ""
+        head, tail = before and before.rstrip() + "\n\n", ""
     path.write_text(head + begin + text + end + tail)
