@@ -42,11 +42,10 @@ def pytest_configure(config):
         pytest.exit("tests/e2e needs root: it makes namespaces, a bridge and hugepages of its own", 3)
     if SCHEMES[config.option.uri] == "stratovirt" and not os.access(config.option.daemon, os.X_OK):
         pytest.exit(f"{config.option.daemon} is not built; run make", 3)
+    for arch in ("x86_64", "aarch64"):  # in the host's own network, where the packages are
+        subprocess.run([TREE / "tests/guest/build", BUILD / "guest" / arch, arch], check=True)
     host.move_into_namespaces()
     config.stash[_stderr] = os.fdopen(os.dup(2), "w")
-    print("== the guest", flush=True)
-    for arch in ("x86_64", "aarch64"):
-        subprocess.run([TREE / "tests/guest/build", BUILD / "guest" / arch, arch], check=True)
     config.stash[_base] = host.furnish()
     libvirt.registerErrorHandler(lambda *_: None, None)  # errors are raised; nobody needs them printed as well
     recording.start_loop()
