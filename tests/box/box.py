@@ -53,7 +53,8 @@ def run(*command, **options):
 
 def stamp_of(paths, *more):
     digest = hashlib.sha256("\0".join(map(str, more)).encode())
-    for path in sorted(map(str, paths)):
+    inside = [file for path in map(pathlib.Path, paths) for file in ([path, *path.rglob("*")] if path.is_dir() else [path])]
+    for path in sorted(map(str, inside)):
         status = os.stat(path)
         digest.update(f"{path} {status.st_size} {status.st_mtime_ns}\n".encode())
     return digest.hexdigest()
@@ -128,21 +129,38 @@ def libraries(program):
     return [] if listed.returncode else re.findall(r"(/\S+) \(0x", listed.stdout)
 
 
-def payload(programs, extra):
+def python_with(modules):
+    """The places of this host's Python and of modules that it finds."""
+    interpreter = pathlib.Path("/usr/bin/python3").resolve()
+    library = pathlib.Path("/usr/lib", interpreter.name)
+    places = {"/usr/bin/python3": interpreter, str(library): library}
+    packages = pathlib.Path("/usr/lib/python3/dist-packages")
+    for module in modules:
+        found = [path for name in (module, f"{module}.py", f"{module}.*.so") for path in packages.glob(name)]
+        if not found:
+            raise BoxError(f"{packages} has no {module}")
+        places |= {str(path): path for path in found}
+    return places
+
+
+def payload(given):
     """One disk of the build's programs, the host's, the guest's files, and what the caller names as FROM:TO."""
+    programs = given.bin
     run(TREE / "tests/guest/build", BUILD / "guest/x86_64", stdout=sys.stderr)
     places = {}
     for program in ("virtstratovirtd", "stratovirt"):
         built = programs / program
         if built.exists():
             places["/usr/sbin/" + program if program.endswith("d") else "/usr/bin/" + program] = built
-    for name in PROGRAMS:
+    for name in PROGRAMS + given.programs:
         found = shutil.which(name, path="/usr/sbin:/usr/bin:/sbin:/bin")
         if found:
             places["/usr/bin/" + name] = pathlib.Path(found)
     for image in ("vmlinuz", "initrd.img", "root.img"):
         places["/guest/" + image] = BUILD / "guest/x86_64" / image
-    for pair in extra:
+    if given.modules:
+        places |= python_with(given.modules)
+    for pair in given.extra:
         source, _, target = pair.partition(":")
         places[target or "/" + pathlib.Path(source).name] = pathlib.Path(source).resolve()
     files = [file for path in places.values() for file in ([path] if path.is_file() else path.rglob("*.so"))]
@@ -160,6 +178,7 @@ def payload(programs, extra):
             (root / "var/run").symlink_to("../run")
             (root / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\nlibvirt-qemu:x:64055:103::/:/bin/false\nnobody:x:65534:65534::/:/bin/false\n")
             (root / "etc/group").write_text("root:x:0:\ntty:x:5:\nkvm:x:103:\nlibvirt:x:104:\nlibvirt-qemu:x:64055:\nnogroup:x:65534:\n")
+            (root / "etc/machine-id").write_text(hashlib.md5(b"box").hexdigest() + "\n")
             (root / "etc/nsswitch.conf").write_text("passwd: files\ngroup: files\nhosts: files\n")
             shutil.copy(busybox, root / "bin/busybox")
             for applet in APPLETS:
@@ -192,6 +211,8 @@ def options(parser):
     parser.add_argument("--mem", type=int, default=3072, help="MiB of the host in the box")
     parser.add_argument("--icount", action="store_true", help="time is instructions: a nanosecond each, one processor")
     parser.add_argument("--bin", type=pathlib.Path, default=BUILD / "release/bin", help="where the build's programs are")
+    parser.add_argument("--program", dest="programs", action="append", default=[], metavar="NAME", help="one more program of this host's")
+    parser.add_argument("--python", dest="modules", action="append", default=[], metavar="MODULE", help="this host's Python with that module")
     parser.add_argument("--with", dest="extra", action="append", default=[], metavar="FROM:TO", help="a file or folder to put inside")
     parser.add_argument("--out", type=pathlib.Path, help="where what is in /out at the end is put")
     parser.add_argument("--append", default="", help="more for the kernel's command line, as hugepages=256")
@@ -218,7 +239,7 @@ def command_line(given, script, out, forward=None, more=()):
         "-kernel", str(image), "-initrd", str(both), "-append", f"console=ttyS0 quiet panic=1 {given.append}",
         "-serial", f"file:{given.log or os.devnull}",
         "-device", "virtio-serial-pci", "-chardev", "stdio,id=command,signal=off", "-device", "virtconsole,chardev=command",
-        "-drive", f"file={payload(given.bin, given.extra)},if=none,id=payload,format=raw,readonly=on",
+        "-drive", f"file={payload(given)},if=none,id=payload,format=raw,readonly=on",
         "-device", "virtio-blk-pci,drive=payload,serial=payload",
         "-drive", f"file={out},if=none,id=out,format=raw,cache=unsafe",
         "-device", "virtio-blk-pci,drive=out,serial=out",
