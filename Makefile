@@ -100,6 +100,12 @@ test-e2e: all ## Stock virsh and its bindings against the daemon
 	@mkdir -p build/results
 	@$(PYTEST) tests/e2e --junit-xml build/results/e2e.xml $(ARGS)
 
+.PHONY: test-box-e2e
+test-box-e2e: all ## The same with machines of type kvm, on this tree's monitor in the box; ARGS="test_console.py -k login"
+	@tools/setup --check build run guest test
+	@tests/guest/build build/guest/x86_64
+	@tests/e2e/in-box $(ARGS)
+
 .PHONY: test-house
 test-house: all ## The quick half of lint, and tests of the tools and the packaging
 	@mkdir -p build/results

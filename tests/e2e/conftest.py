@@ -2,6 +2,7 @@
 
     pytest tests/e2e                          the daemon of build/release/bin, at stratovirt:///system
     pytest tests/e2e --uri qemu:///system     a private libvirtd
+    pytest tests/e2e --type kvm               machines on this tree's own monitor, where KVM can (tests/e2e/in-box)
 
 Everything happens on a host of the tests' own (lib/host.py), so that nothing of the machine's is touched. It needs root.
 """
@@ -15,16 +16,18 @@ import subprocess
 import libvirt
 import pytest
 
+import lacks
 from departures import DEPARTURES
 from lib import daemon as daemons
 from lib import events as recording
-from lib import host, xml
+from lib import host, wait, xml
 from lib.console import Console
 from lib.virsh import Virsh
 
 TREE = pathlib.Path(__file__).resolve().parents[2]
 BUILD = TREE / "build"
 SCHEMES = {"qemu:///system": "qemu", "stratovirt:///system": "stratovirt"}
+collect_ignore = []
 _numbers = itertools.count(1)
 _used_departures = set()
 
@@ -32,21 +35,31 @@ _used_departures = set()
 def pytest_addoption(parser):
     parser.addoption("--uri", default="stratovirt:///system", choices=SCHEMES, help="the driver under test")
     parser.addoption("--daemon", default=str(BUILD / "release/bin/virtstratovirtd"), help="our daemon's program")
+    parser.addoption("--type", default="qemu", choices=["qemu", "kvm"], help="of the machines: QEMU in software, or this tree's own monitor on KVM")
+    parser.addoption("--guests", type=pathlib.Path, help="where the guests' files are, a folder an architecture; without it they are made")
+    parser.addoption("--patience", type=float, default=1, help="by which bounds on waits grow on a slow host")
     parser.addoption("--record", action="store_true", help="write down what libvirt answers (test_commands.py), with --uri qemu:///system")
 
 
 def pytest_configure(config):
+    wait.PATIENCE = config.option.patience
+    if config.option.type != "kvm":
+        collect_ignore.append("test_lacks.py")
     if config.option.collectonly:
         return
     if os.geteuid() != 0:
         pytest.exit("tests/e2e needs root: it makes namespaces, a bridge and hugepages of its own", 3)
     if SCHEMES[config.option.uri] == "stratovirt" and not os.access(config.option.daemon, os.X_OK):
         pytest.exit(f"{config.option.daemon} is not built; run make", 3)
-    for arch in ("x86_64", "aarch64"):  # in the host's own network, where the packages are
-        subprocess.run([TREE / "tests/guest/build", BUILD / "guest" / arch, arch], check=True)
+    if not config.option.guests:
+        config.option.guests = BUILD / "guest"
+        for arch in ("x86_64", "aarch64"):  # in the host's own network, where the packages are
+            subprocess.run([TREE / "tests/guest/build", BUILD / "guest" / arch, arch], check=True)
     host.move_into_namespaces()
     config.stash[_stderr] = os.fdopen(os.dup(2), "w")
     config.stash[_base] = host.furnish()
+    if config.option.type == "kvm":
+        xml.use_kvm(config.stash[_base])
     libvirt.registerErrorHandler(lambda *_: None, None)  # errors are raised; nobody needs them printed as well
     recording.start_loop()
 
@@ -55,7 +68,18 @@ _base, _stderr = pytest.StashKey(), pytest.StashKey()
 TEST_SECONDS = 180
 
 
+def pytest_collection_modifyitems(config, items):
+    if config.option.type == "kvm":
+        left_out = lacks.left_out(items, not any("::" in argument for argument in config.args))
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
 def pytest_terminal_summary(terminalreporter, config):
+    if config.option.type == "kvm":
+        terminalreporter.section("left out, for what this tree's monitor has not")
+        for line in lacks.told():
+            terminalreporter.write_line(line)
     if not config.option.collectonly:
         terminalreporter.section(f"departures from libvirt met at {config.option.uri}")
         for name in sorted(_used_departures):
@@ -77,7 +101,7 @@ def pytest_runtest_makereport(item, call):
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_protocol(item):
     """A test that hangs, perhaps in a call that holds the interpreter, ends the run and says where it hung."""
-    faulthandler.dump_traceback_later(TEST_SECONDS, exit=True, file=item.config.stash[_stderr])
+    faulthandler.dump_traceback_later(TEST_SECONDS * wait.PATIENCE, exit=True, file=item.config.stash[_stderr])
     yield
     faulthandler.cancel_dump_traceback_later()
 
@@ -218,7 +242,7 @@ def image(base, name):
 
 
 @pytest.fixture(scope="session")
-def guest_files(base):
+def guest_files(pytestconfig, base):
     """arch -> a folder with vmlinuz, initrd.img and root.img that the emulator's user can read."""
     folders = {}
 
@@ -227,7 +251,7 @@ def guest_files(base):
             folders[arch] = base / f"guest-{arch}"
             folders[arch].mkdir()
             for file in ("vmlinuz", "initrd.img", "root.img"):
-                host.copy_sparse(BUILD / "guest" / arch / file, folders[arch] / file)
+                host.copy_sparse(pytestconfig.option.guests / arch / file, folders[arch] / file)
         return folders[arch]
 
     return copy
@@ -260,7 +284,7 @@ class Guest:
 @pytest.fixture(scope="session")
 def guest(conn, uri, guest_files, root_disk):
     """The Linux that most tests share: two disks, a bridge, a random source, a balloon. Who changes it changes it back."""
-    extra = xml.disk(host.copy_sparse(guest_files() / "root.img", guest_files() / "second.img"), "vdb") + xml.bridge() + xml.RNG
+    extra = xml.disk(host.copy_sparse(guest_files() / "root.img", guest_files() / "second.img"), "vdb") + xml.also(xml.bridge()) + xml.RNG
     text = xml.linux("shared-guest", guest_files(), root_disk(), devices=extra, vcpus=2)
     domain = conn.defineXML(text)
     domain.create()

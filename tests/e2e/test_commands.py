@@ -400,7 +400,7 @@ class Bench:
         (self.base / f"{name}.xml").write_text(text)
 
     def text(self, uuid=None):
-        devices = xml.disk(self.base / "first.img") + xml.bridge(MAC) + xml.CONSOLE + xml.BALLOON
+        devices = xml.disk(self.base / "first.img") + xml.CONSOLE + xml.also(xml.bridge(MAC) + xml.BALLOON)
         return xml.bare(self.name, uuid=uuid, vcpus=2, body="<iothreads>1</iothreads>", devices=devices)
 
     def find(self):

@@ -20,10 +20,10 @@ def test_define_makes_a_shut_off_domain(virsh, tidy, file, name):
 
 
 def test_the_same_name_and_uuid_replaces(define, conn, name):
-    domain = define(memory=64)
-    again = conn.defineXML(xml.bare(name, memory=128, uuid=domain.UUIDString()))
+    domain = define(memory=256)
+    again = conn.defineXML(xml.bare(name, memory=192, uuid=domain.UUIDString()))
     assert again.UUIDString() == domain.UUIDString()
-    assert again.maxMemory() == 128 << 10
+    assert again.maxMemory() == 192 << 10
 
 
 def test_the_same_name_without_a_uuid_is_refused(define, conn, name, refused):
@@ -49,21 +49,21 @@ def test_uuid_is_made_when_absent_and_kept_when_given(define, name):
 def test_units_of_memory(define, unit, kibibytes):
     factor = {"b": 1, "bytes": 1, "KB": 1000, "KiB": 1 << 10, "k": 1 << 10, "MB": 10**6, "MiB": 1 << 20, "M": 1 << 20, "GiB": 1 << 30, "G": 1 << 30}[unit]
     count = kibibytes * (1024 if factor == 1 else 1)
-    text = xml.bare("{name}").replace("<memory unit='MiB'>64<", f"<memory unit='{unit}'>{count}<")
+    text = xml.bare("{name}").replace("<memory unit='MiB'>128<", f"<memory unit='{unit}'>{count}<")
     domain = define(text.replace("{name}", f"units-{unit}"))
     assert domain.maxMemory() == -(-count * factor // 1024)
 
 
 def test_dumpxml_adds_libvirts_defaults(define, name):
     tree = xml.tree(define().XMLDesc())
-    assert tree.get("type") == "qemu" and tree.get("id") is None
+    assert tree.get("type") == xml.TYPE and tree.get("id") is None
     assert tree.findtext("name") == name
-    assert tree.find("memory").attrib == {"unit": "KiB"} and tree.findtext("memory") == "65536"
-    assert tree.findtext("currentMemory") == "65536"
+    assert tree.find("memory").attrib == {"unit": "KiB"} and tree.findtext("memory") == "131072"
+    assert tree.findtext("currentMemory") == "131072"
     assert tree.find("vcpu").get("placement") == "static"
     assert tree.find("clock").get("offset") == "utc"
     assert [tree.findtext(f"on_{what}") for what in ("poweroff", "reboot", "crash")] == ["destroy", "restart", "destroy"]
-    assert tree.findtext("devices/emulator") == "/usr/bin/qemu-system-x86_64"
+    assert tree.findtext("devices/emulator") == xml.EMULATOR
 
 
 def test_dumpxml_of_a_machine_type(define, expected):
@@ -342,7 +342,7 @@ def test_define_of_a_transient_domain_makes_it_persistent(create, conn, name):
 def test_domxml_to_native(define, virsh, name, image, expected):
     define(devices=xml.disk(image()) + xml.CONSOLE)
     line = virsh("domxml-to-native", expected("native format"), "--domain", name)
-    for word in ("/usr/bin/qemu-system-x86_64", "-uuid", "tcg", "virtio-blk-pci", "virtconsole", "-smp", "q35"):
+    for word in (xml.EMULATOR, "-uuid", "accel=kvm" if xml.TYPE == "kvm" else "tcg", "virtio-blk-pci", "virtconsole", "-smp", "q35"):
         assert word in line, line
 
 

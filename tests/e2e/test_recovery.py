@@ -25,7 +25,7 @@ DEATH_SECONDS = 5
 
 def full(image):
     """Of everything that the host gives a machine, one."""
-    return xml.disk(image) + xml.bridge("52:54:00:00:01:01") + xml.CONSOLE
+    return xml.disk(image) + xml.also(xml.bridge("52:54:00:00:01:01")) + xml.CONSOLE
 
 
 def test_killed_and_started_again_it_knows_all_there_was(mortal, guest_files, root_disk, image):
@@ -145,7 +145,7 @@ def test_the_emulators_death(mortal, image, transient, watched):
     os.chown(path, 4711, 4712)
     cards = host.network_cards()
     text = xml.bare(name, body="<memoryBacking><hugepages/></memoryBacking>", devices=full(path))
-    with host.ReservedHugepages(64), mortal.connected() as connection:
+    with host.ReservedHugepages(128), mortal.connected() as connection:
         if transient:
             mortal.create(text)
         else:

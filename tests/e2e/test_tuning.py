@@ -15,6 +15,7 @@ MEM_MAXIMUM = libvirt.VIR_DOMAIN_MEM_MAXIMUM
 INVALID, OPERATION, UNSUPPORTED = libvirt.VIR_ERR_INVALID_ARG, libvirt.VIR_ERR_OPERATION_INVALID, libvirt.VIR_ERR_OPERATION_UNSUPPORTED
 NOT_RUNNING, NOT_PERSISTENT = "domain is not running", "transient domains do not have any persistent config"
 CPUS = os.cpu_count()
+VCPU = {"qemu": "CPU {}/TCG", "kvm": "CPU {}/KVM"}[xml.TYPE]  # a vCPU's thread
 MIB = 1024
 
 
@@ -22,7 +23,7 @@ def describe(name, base, tune="", disk="vda"):
     path = base / f"{name}.img"
     path.write_bytes(bytes(1 << 20))
     path.chmod(0o666)
-    text = xml.bare(name, memory=128, vcpus=4, body="<iothreads>2</iothreads>" + tune, devices=xml.disk(path, disk) + xml.BALLOON)
+    text = xml.bare(name, memory=128, vcpus=4, body="<iothreads>2</iothreads>" + tune, devices=xml.disk(path, disk) + xml.also(xml.BALLOON))
     return text.replace("<vcpu>4</vcpu>", "<vcpu current='2'>4</vcpu>")
 
 
@@ -238,8 +239,8 @@ def test_pins_are_in_force_from_the_start(define, name, base):
     machine.create()
     found = affinities(machine)
     everywhere = set(range(CPUS))
-    assert found["CPU 0/TCG" if "CPU 0/TCG" in found else "CPU 0/KVM"] == {0}
-    assert found["CPU 1/TCG" if "CPU 1/TCG" in found else "CPU 1/KVM"] in (everywhere, {1})
+    assert found[VCPU.format(0)] == {0}
+    assert found[VCPU.format(1)] in (everywhere, {1})
     pid = host.emulator_pid(machine.UUIDString())
     assert os.sched_getaffinity(pid) == {1} and found["IO iothread2"] == {0}
     assert machine.vcpuPinInfo()[0] == only(0) and machine.emulatorPinInfo() == only(1)
@@ -249,10 +250,10 @@ def test_pins_are_in_force_from_the_start(define, name, base):
 @needs_two
 def test_vcpupin(virsh, idle, machine, transient, refused, events):
     virsh("vcpupin", machine.name(), "1", "0", "--live")
-    assert affinities(machine)["CPU 1/TCG"] == {0} and machine.vcpus()[1][1] == only(0)
+    assert affinities(machine)[VCPU.format(1)] == {0} and machine.vcpus()[1][1] == only(0)
     assert machine.vcpuPinInfo(LIVE) == [only(*range(CPUS)), only(0)] and machine.vcpuPinInfo(CONFIG)[1] == only(*range(CPUS))
     virsh("vcpupin", machine.name(), "0", "1", "--config")
-    assert machine.vcpuPinInfo(CONFIG)[0] == only(1) and affinities(machine)["CPU 0/TCG"] == set(range(CPUS))
+    assert machine.vcpuPinInfo(CONFIG)[0] == only(1) and affinities(machine)[VCPU.format(0)] == set(range(CPUS))
     machine.pinVcpuFlags(0, only(0), LIVE | CONFIG)
     assert machine.vcpuPinInfo(CONFIG)[0] == machine.vcpuPinInfo(LIVE)[0] == only(0)
     machine.pinVcpu(3, only(0))  # one that is not there yet
@@ -278,7 +279,7 @@ def test_emulatorpin(virsh, idle, machine, transient, refused):
     virsh("emulatorpin", machine.name(), "1", "--live")
     assert os.sched_getaffinity(host.emulator_pid(machine.UUIDString())) == {1}
     assert machine.emulatorPinInfo(LIVE) == only(1) and machine.emulatorPinInfo(CONFIG) == only(*range(CPUS))
-    assert affinities(machine)["CPU 0/TCG"] == set(range(CPUS))
+    assert affinities(machine)[VCPU.format(0)] == set(range(CPUS))
     idle.pinEmulator(only(0), CONFIG)
     assert idle.emulatorPinInfo() == only(0)
     assert inactive(idle).find("cputune/emulatorpin").get("cpuset") == "0"

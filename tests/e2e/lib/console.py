@@ -2,8 +2,11 @@
 
 import itertools
 import re
+import termios
 
 import pexpect
+
+from . import wait
 
 PROMPT = "guest# "
 LOGIN = "guest login: "
@@ -14,21 +17,23 @@ _numbers = itertools.count(1)
 class Console:
     def __init__(self, uri, name, *options, shell=None):
         self.child = pexpect.spawn(
-            "virsh", ["-c", uri, *(["console", name, *options] if shell is None else shell)], encoding="utf-8", codec_errors="replace", timeout=20,
+            "virsh", ["-c", uri, *(["console", name, *options] if shell is None else shell)], encoding="utf-8", codec_errors="replace", timeout=20 * wait.PATIENCE,
             env={**__import__("os").environ, "LC_ALL": "C", "TERM": "dumb"}, echo=False,
         )
         self.child.delaybeforesend = None
 
     def connected(self):
+        """Until virsh has made its terminal raw: what is typed before that it throws away."""
         self.child.expect(r"Escape character is \^\]")
+        wait.until(lambda: not termios.tcgetattr(self.child.child_fd)[3] & termios.ICANON, "virsh to make its terminal raw")
         return self
 
     def login(self, seconds=BOOT_SECONDS):
         """To a shell's prompt, from wherever the guest is: booting, at its login, logged in."""
         self.child.send("\r")
-        if self.child.expect_exact([LOGIN, PROMPT], timeout=seconds) == 0:
+        if self.child.expect_exact([LOGIN, PROMPT], timeout=seconds * wait.PATIENCE) == 0:
             self.child.send("root\r")
-            self.child.expect_exact(PROMPT, timeout=20)
+            self.child.expect_exact(PROMPT)
         self.command("true")
         return self
 
@@ -36,7 +41,7 @@ class Console:
         """What `line` prints in the guest."""
         mark = f"end-{next(_numbers)}"
         self.child.send(f"{line}; echo {mark}-$?-\r")
-        self.child.expect(rf"{mark}-(\d+)-", timeout=seconds)
+        self.child.expect(rf"{mark}-(\d+)-", timeout=seconds * wait.PATIENCE)
         # The terminal's echo of the line typed comes before what it printed, twice when it was typed before the prompt.
         return self.child.before.rsplit(f"{mark}-$?-", 1)[-1].replace("\r", "").strip()
 
@@ -44,7 +49,7 @@ class Console:
         self.child.send(text)
 
     def expect(self, pattern, seconds=20):
-        self.child.expect(pattern, timeout=seconds)
+        self.child.expect(pattern, timeout=seconds * wait.PATIENCE)
         return self.child.match
 
     def silent(self, text, pattern, seconds=1.0):
@@ -58,7 +63,7 @@ class Console:
         return self.ended()
 
     def ended(self, seconds=10):
-        self.child.expect(pexpect.EOF, timeout=seconds)
+        self.child.expect(pexpect.EOF, timeout=seconds * wait.PATIENCE)
         self.child.close()
         return self.child.exitstatus
 

@@ -4,6 +4,7 @@ import os
 import pathlib
 import subprocess
 
+from . import wait
 from .wait import until
 
 LIBVIRTD_CONF = """
@@ -54,7 +55,7 @@ class Daemon:
         if self.process.poll() is None:
             self.process.terminate()
             try:
-                self.process.wait(20)
+                self.process.wait(20 * wait.PATIENCE)
             except subprocess.TimeoutExpired:
                 self.kill()
         return self.process.returncode

@@ -5,6 +5,8 @@ import time
 
 import libvirt
 
+from . import wait
+
 _started = False
 
 
@@ -46,6 +48,7 @@ class Recorder:
 
     def wait(self, name, *expected, seconds=10.0):
         """Until the event `expected` (a prefix is enough) came for `name`; returns its place among that name's events."""
+        seconds *= wait.PATIENCE
         deadline = time.monotonic() + seconds
         with self.changed:
             while True:

@@ -1,11 +1,12 @@
 """The guide's two machines, and what fits them to the host a test runs on."""
 
+import functools
 import os
 import pathlib
 import shutil
 import xml.etree.ElementTree as ElementTree
 
-from . import host
+from . import host, xml
 
 EXAMPLES = pathlib.Path(__file__).resolve().parents[2] / "data/seed"
 NAME = "StratoVirt"
@@ -13,7 +14,7 @@ MEBIBYTES = 512
 # The firmware as a build that nobody has a template of variables for, as the guide's own names for it are.
 FIRMWARE = {"x86_64": "/usr/share/OVMF/OVMF_CODE_4M.fd", "aarch64": "/usr/share/AAVMF/AAVMF_CODE.fd"}
 VARIABLES = "/usr/share/OVMF/OVMF_VARS_4M.fd"
-GIB_PAGES = "/sys/kernel/mm/hugepages/hugepages-1048576kB"
+OWN_LACKS = {"virtio-net-pci": "interface", "virtio-balloon-pci": "memballoon", "vhost-vsock-pci": "vsock"}  # by the monitor's words (lacks.py)
 
 
 def text(arch):
@@ -39,10 +40,13 @@ class Fitted:
         }
         if self.tree.find("os/nvram") is not None:
             self.changes["/path/to/OVMF_VARS"] = self.variables
-        if not os.path.exists("/dev/vhost-vsock"):
-            self.changes["vsock"] = self.no_vsock
-        if os.path.exists(GIB_PAGES):
-            del self.changes["1048576 KiB"]
+        if xml.TYPE == "kvm":
+            del self.changes["kvm"], self.changes["/path/to/OVMF_VARS"]
+            self.changes["/path/to/pflash"] = self.no_firmware
+            for word, element in OWN_LACKS.items():
+                self.changes[word] = functools.partial(self.leave_out, element, "this monitor has none yet")
+        elif not os.path.exists("/dev/vhost-vsock"):
+            self.changes["vsock"] = functools.partial(self.leave_out, "vsock", "this host has no /dev/vhost-vsock")
 
     def all(self):
         for word in list(self.changes):
@@ -58,6 +62,9 @@ class Fitted:
         assert asked, f"'{message}' names none of {list(self.changes)}"
         return asked[0]
 
+    def has(self, device):
+        return self.tree.find(f"devices/{device}") is not None
+
     def description(self):
         return ElementTree.tostring(self.tree, encoding="unicode")
 
@@ -72,8 +79,8 @@ class Fitted:
         self.differ("type", "qemu instead of kvm: no StratoVirt or no KVM for it here")
 
     def emulator(self):
-        self.set("devices/emulator", shutil.which(f"qemu-system-{self.arch}"))
-        self.differ("emulator", "the host's QEMU")
+        self.set("devices/emulator", xml.EMULATOR if xml.TYPE == "kvm" else shutil.which(f"qemu-system-{self.arch}"))
+        self.differ("emulator", f"the host's {self.tree.findtext('devices/emulator')}")
 
     def kernel(self):
         system, kernel = self.tree.find("os"), self.tree.find("os/kernel")
@@ -106,16 +113,21 @@ class Fitted:
 
     def page_size(self):
         self.tree.find("memoryBacking/hugepages/page").attrib.update(size="2", unit="MiB")
-        self.differ("page size", "2 MiB: this host has no pages of 1 GiB")
+        self.differ("page size", "2 MiB: the tests' host has no pages of 1 GiB mounted")
 
     def memory(self):
         self.tree.find("memory").set("unit", "MiB")
         self.set("memory", MEBIBYTES)
         self.differ("memory", f"{MEBIBYTES} MiB, the pages reserved by the test")
 
-    def no_vsock(self):
-        self.tree.find("devices").remove(self.tree.find("devices/vsock"))
-        self.differ("vsock", "left out: this host has no /dev/vhost-vsock")
+    def no_firmware(self):
+        for element in ("loader", "nvram"):
+            self.tree.find("os").remove(self.tree.find(f"os/{element}"))
+        self.differ("loader, nvram", "left out: this monitor has no firmware in flash yet")
+
+    def leave_out(self, element, why):
+        self.tree.find("devices").remove(self.tree.find(f"devices/{element}"))
+        self.differ(element, f"left out: {why}")
 
 
 def pages():

@@ -3,6 +3,8 @@
 import os
 import subprocess
 
+from . import wait
+
 
 class Result:
     def __init__(self, completed):
@@ -18,7 +20,7 @@ class Virsh:
 
     def run(self, *words, timeout=60):
         command = [*self.command, *map(str, words)]
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, env=self.environment)
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout * wait.PATIENCE, env=self.environment)
         return Result(done)
 
     def __call__(self, *words, **options):

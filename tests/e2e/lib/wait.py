@@ -2,9 +2,12 @@
 
 import time
 
+PATIENCE = 1  # by which bounds grow on a slow host (--patience)
+
 
 def until(condition, what, seconds=10.0):
     """The first true value of `condition()`; AssertionError naming `what` when none comes within `seconds`."""
+    seconds *= PATIENCE
     deadline = time.monotonic() + seconds
     while True:
         value = condition()
