@@ -106,6 +106,17 @@ test-box-e2e: all ## The same with machines of type kvm, on this tree's monitor 
 	@tests/guest/build build/guest/x86_64
 	@tests/e2e/in-box $(ARGS)
 
+.PHONY: test-fault
+test-fault: all ## The daemon under fire, in the short form; ARGS="-k kill --rounds 50 --seed 7"
+	@tools/setup --check run guest test
+	@mkdir -p build/results
+	@$(PYTEST) tests/fault --junit-xml build/results/fault.xml $(ARGS)
+
+.PHONY: soak
+soak: all ## The same in full, hours; writes docs/reliability.md
+	@tools/setup --check run guest test
+	@$(PYTEST) tests/fault --soak --table docs/reliability.md $(ARGS)
+
 .PHONY: test-house
 test-house: all ## The quick half of lint, and tests of the tools and the packaging
 	@mkdir -p build/results

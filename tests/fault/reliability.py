@@ -1,0 +1,40 @@
+"""The table of what was tried and what was lost."""
+
+import dataclasses
+import datetime
+import os
+import pathlib
+import platform
+
+ROWS = []
+
+
+@dataclasses.dataclass
+class Row:
+    fault: str
+    rounds: int
+    lost: int
+    file: str
+
+    def line(self):
+        return f"{self.fault}: {self.rounds} rounds, {self.lost} lost"
+
+
+def machine():
+    processors = next(line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name"))
+    gibibytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 30
+    return f"{os.cpu_count()} × {processors}, {gibibytes} GiB, Linux {platform.release()}"
+
+
+def write(document, seed):
+    lines = [
+        "# Reliability",
+        "",
+        f"Written by `make soak` on {datetime.date.today()}, on {machine()}, with seed {seed}. A round is one fault and everything looked at after it; lost is",
+        "what was acknowledged and then not there, or was left behind, or was not answered ([testing.md](testing.md)).",
+        "",
+        "| fault | rounds | lost | command |",
+        "| --- | --- | --- | --- |",
+    ]
+    lines += [f"| {row.fault} | {row.rounds} | {row.lost} | `make test-fault ARGS=\"--soak --seed {seed} -k {pathlib.Path(row.file).stem}\"` |" for row in ROWS]
+    document.write_text("\n".join(lines) + "\n")

@@ -1,0 +1,174 @@
+"""A daemon with machines of every kind, and everything of it that can be seen from outside: by its clients and on its host."""
+
+import contextlib
+import os
+import pathlib
+import re
+
+import libvirt
+
+from lib import host, xml
+from lib.console import Console
+from lib.mortal import Mortal
+from lib.wait import until
+
+INACTIVE = libvirt.VIR_DOMAIN_XML_INACTIVE
+HUGEPAGES = pathlib.Path("/dev/hugepages/libvirt/stratovirt")
+FIRMWARE = "/usr/share/OVMF/OVMF_CODE_4M.fd"
+ANSWER_SECONDS = 20
+OURS = re.compile(r"domain-\d+-(subject|renamed|linux|honest|victim|lie-|load-).*")
+
+
+def emulators():
+    """pid -> uuid of every emulator on the host of the tests."""
+    found = {}
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            words = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            if b"-uuid" in words and pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z":
+                found[int(pid)] = words[words.index(b"-uuid") + 1].decode()
+        except OSError:
+            continue
+    return found
+
+
+def groups():
+    """The control groups of the tests' machines. They are the whole machine's: others may come and go beside them."""
+    found = set()
+    for _, folders, _ in os.walk("/sys/fs/cgroup"):
+        found.update(filter(OURS.fullmatch, folders))
+    return found
+
+
+def descriptors(pid):
+    found = []
+    for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found.append(os.readlink(fd))
+    return sorted(found)
+
+
+def status_kib(pid, key):
+    return next(int(line.split()[1]) for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith(key))
+
+
+class World(Mortal):
+    """One whose state before and after a fault is compared."""
+
+    def __init__(self, root, program):
+        root.mkdir(mode=0o755, exist_ok=True)
+        super().__init__(root, program)
+        self.image, self.nvram = root / "disk.img", root / "var/lib/libvirt/stratovirt/nvram"
+        self.config = root / "etc/libvirt/stratovirt"
+        self.cards, self.groups, self.connection = host.network_cards(), groups(), None
+
+    def begin(self):
+        """Serves, with a client that stays."""
+        self.start()
+        self.connect()
+        return self
+
+    def connect(self):
+        self.connection = libvirt.open(self.server.uri)
+        return self.connection
+
+    def again(self):
+        """Started anew after its death."""
+        self.server.process.wait(ANSWER_SECONDS)
+        self.connection = None
+        return self.begin()
+
+    def lookup(self, name):
+        return self.connection.lookupByName(name)
+
+    def snapshot(self):
+        """What clients see of every domain."""
+        return {
+            domain.name(): (
+                domain.UUIDString(),
+                domain.XMLDesc(INACTIVE) if domain.isPersistent() else None,
+                bool(domain.isPersistent() and domain.autostart()),
+                domain.state()[0],
+            )
+            for domain in self.connection.listAllDomains()
+        }
+
+    def remove(self, name):
+        try:
+            domain = self.lookup(name)
+        except libvirt.libvirtError:
+            return
+        if domain.isPersistent():
+            domain.undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_NVRAM)
+        if name in (each.name() for each in self.connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)):
+            domain.destroy()
+
+    def controllable(self, domain):
+        """It stops and goes on, and its emulator answers."""
+        before = domain.state()[0]
+        if before == libvirt.VIR_DOMAIN_RUNNING:
+            domain.suspend()
+            assert domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED
+            domain.resume()
+        assert domain.state()[0] == before
+        stream = self.connection.newStream(libvirt.VIR_STREAM_NONBLOCK)
+        domain.openConsole(None, stream, libvirt.VIR_DOMAIN_CONSOLE_FORCE)
+        stream.abort()
+
+    def leftovers(self):
+        """What is on the host beyond what the running machines need, as a list of words."""
+        active = self.connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)
+        uuids = {domain.UUIDString() for domain in active}
+        folders = {f"domain-{domain.ID()}-{domain.name()[:20]}" for domain in active}
+        taps = {target.get("dev") for domain in active for target in xml.tree(domain.XMLDesc()).iterfind("devices/interface/target")}
+        names = {f"{each.name()}.xml" for each in self.connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_PERSISTENT)}
+        marked = {f"{each.name()}.xml" for each in self.connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_AUTOSTART)}
+        differences = {
+            "emulators": set(emulators().values()) ^ uuids,
+            "taps": (host.network_cards() - self.cards) ^ taps,
+            "state": set(os.listdir(self.state)) - {"driver.lock"} ^ folders ^ {f"{uuid}.json" for uuid in uuids},
+            "huge pages": set(os.listdir(HUGEPAGES) if HUGEPAGES.exists() else []) - folders,
+            "control groups": groups() - self.groups - folders,
+            "definitions": set(os.listdir(self.config)) - {"autostart"} ^ names,
+            "autostart": set(os.listdir(self.config / "autostart")) ^ marked,
+            "nvram": {path for path in os.listdir(self.nvram) if not path.endswith(".fd")},
+        }
+        return [f"{what}: {sorted(map(str, found))}" for what, found in differences.items() if found]
+
+    def end(self):
+        status = self.server.process.poll()
+        for pid in emulators():
+            os.kill(pid, 9)
+        self.server.stop()
+        assert status is None, f"the daemon has ended with status {status}:\n{self.server.tail()}"
+
+
+class LinuxInside:
+    """A Linux that runs through all faults, with a card and a login: found again each time, and spoken with."""
+
+    def __init__(self, world, folder, disk, name="linux"):
+        self.world, self.name = world, name
+        world.connection.createXML(xml.linux(name, folder, disk, devices=xml.bridge("52:54:00:00:09:01")))
+        self.pid = host.emulator_pid(world.lookup(name).UUIDString())
+        with Console(world.server.uri, name) as console:
+            console.connected().login()
+            console.leave()
+
+    def check(self, mark):
+        domain = self.world.lookup(self.name)
+        assert host.emulator_pid(domain.UUIDString()) == self.pid, "the machine that ran is another"
+        self.world.controllable(domain)
+        stream = self.world.connection.newStream(libvirt.VIR_STREAM_NONBLOCK)
+        domain.openConsole(None, stream, libvirt.VIR_DOMAIN_CONSOLE_FORCE)
+        seen = bytearray()
+
+        def came():
+            part = stream.recv(4096)
+            seen.extend(part if isinstance(part, bytes) else b"")
+            return f"is-{mark}-so".encode() in seen
+
+        stream.send(f"echo is-{mark}'-so'\r".encode())
+        until(came, f"the guest to answer; it said {bytes(seen)}", ANSWER_SECONDS)
+        stream.abort()
+
+
