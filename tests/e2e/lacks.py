@@ -48,10 +48,17 @@ LACKS = {
         test_lifecycle test_reset_nvram_makes_the_variables_anew
         """, os="<loader readonly='yes' type='pflash'>IMAGE</loader>"),
     "limits of a disk": Lack("a limit there is of total_iops_sec alone", """
+        test_tuning test_blkdeviotune_for_the_next_start
         test_tuning test_blkdeviotune_of_a_running_machine
         """),
     "the human monitor": Lack("it has QMP alone", """
         test_commands test_of_a_domain[qemu-monitor-command NAME --hmp *]
+        """),
+    "a list of its devices": Lack("a daemon that starts later cannot ask it for them (qom-list)", """
+        test_recovery test_a_device_given_up_meanwhile_is_gone
+        """),
+    "readers beside a writer": Lack("who only reads an image is excluded by nobody; QEMU's locks let none read", """
+        test_recovery test_a_writer_keeps_readers_away
         """),
     "aarch64": Lack("KVM runs the host's own processor; machines of another are tried with --type qemu", """
         test_seed *[aarch64]

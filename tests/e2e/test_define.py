@@ -45,7 +45,7 @@ def test_uuid_is_made_when_absent_and_kept_when_given(define, name):
     assert uuids.UUID(define(name=name + "-2").UUIDString())
 
 
-@pytest.mark.parametrize("unit, kibibytes", [("b", 65536), ("bytes", 65536), ("KB", 65536), ("KiB", 65536), ("k", 65536), ("MB", 64), ("MiB", 64), ("M", 64), ("GiB", 1), ("G", 1)])
+@pytest.mark.parametrize("unit, kibibytes", [("b", 262144), ("bytes", 262144), ("KB", 262144), ("KiB", 262144), ("k", 262144), ("MB", 256), ("MiB", 256), ("M", 256), ("GiB", 1), ("G", 1)])
 def test_units_of_memory(define, unit, kibibytes):
     factor = {"b": 1, "bytes": 1, "KB": 1000, "KiB": 1 << 10, "k": 1 << 10, "MB": 10**6, "MiB": 1 << 20, "M": 1 << 20, "GiB": 1 << 30, "G": 1 << 30}[unit]
     count = kibibytes * (1024 if factor == 1 else 1)
@@ -341,7 +341,8 @@ def test_define_of_a_transient_domain_makes_it_persistent(create, conn, name):
 
 def test_domxml_to_native(define, virsh, name, image, expected):
     define(devices=xml.disk(image()) + xml.CONSOLE)
-    line = virsh("domxml-to-native", expected("native format"), "--domain", name)
+    format = "stratovirt-argv" if xml.TYPE == "kvm" else expected("native format")
+    line = virsh("domxml-to-native", format, "--domain", name)
     for word in (xml.EMULATOR, "-uuid", "accel=kvm" if xml.TYPE == "kvm" else "tcg", "virtio-blk-pci", "virtconsole", "-smp", "q35"):
         assert word in line, line
 

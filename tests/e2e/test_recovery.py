@@ -153,7 +153,7 @@ def test_the_emulators_death(mortal, image, transient, watched):
             mortal.virsh("start", name)
         pid = mortal.pid(name)
         assert owner(path)[0] == os.stat(f"/proc/{pid}").st_uid == pwd.getpwnam("libvirt-qemu").pw_uid
-        assert len(host.network_cards() - cards) == 1 and len(mortal.leftovers(name)) == 3
+        assert len(host.network_cards() - cards) == xml.CARDS and len(mortal.leftovers(name)) == 3
         events = recording.Recorder(connection)
         if watched:
             os.kill(pid, signal.SIGKILL)

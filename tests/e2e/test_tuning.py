@@ -23,7 +23,7 @@ def describe(name, base, tune="", disk="vda"):
     path = base / f"{name}.img"
     path.write_bytes(bytes(1 << 20))
     path.chmod(0o666)
-    text = xml.bare(name, memory=128, vcpus=4, body="<iothreads>2</iothreads>" + tune, devices=xml.disk(path, disk) + xml.also(xml.BALLOON))
+    text = xml.bare(name, memory=256, vcpus=4, body="<iothreads>2</iothreads>" + tune, devices=xml.disk(path, disk) + xml.also(xml.BALLOON))
     return text.replace("<vcpu>4</vcpu>", "<vcpu current='2'>4</vcpu>")
 
 
@@ -74,41 +74,41 @@ def memory_of(tree):
 
 
 def test_setmem_of_a_shut_off_machine(virsh, idle, refused):
-    assert refused(OPERATION, idle.setMemory, 64 * MIB).endswith(NOT_RUNNING)
-    assert refused(OPERATION, idle.setMemoryFlags, 64 * MIB, LIVE).endswith(NOT_RUNNING)
-    virsh("setmem", idle.name(), "100M", "--config")
-    assert memory_of(inactive(idle)) == (128 * MIB, 100 * MIB)
-    idle.setMemoryFlags(96 * MIB, CURRENT)
-    assert memory_of(inactive(idle)) == (128 * MIB, 96 * MIB)
-    assert "cannot set memory higher than max memory" in refused(INVALID, idle.setMemoryFlags, 256 * MIB, CONFIG)
+    assert refused(OPERATION, idle.setMemory, 128 * MIB).endswith(NOT_RUNNING)
+    assert refused(OPERATION, idle.setMemoryFlags, 128 * MIB, LIVE).endswith(NOT_RUNNING)
+    virsh("setmem", idle.name(), "200M", "--config")
+    assert memory_of(inactive(idle)) == (256 * MIB, 200 * MIB)
+    idle.setMemoryFlags(192 * MIB, CURRENT)
+    assert memory_of(inactive(idle)) == (256 * MIB, 192 * MIB)
+    assert "cannot set memory higher than max memory" in refused(INVALID, idle.setMemoryFlags, 512 * MIB, CONFIG)
     refused(INVALID, idle.setMemoryFlags, 0, CONFIG)
-    assert "unsupported flags (0x8)" in refused(INVALID, idle.setMemoryFlags, 64 * MIB, 8)
+    assert "unsupported flags (0x8)" in refused(INVALID, idle.setMemoryFlags, 128 * MIB, 8)
 
 
 def test_setmaxmem_of_a_shut_off_machine(virsh, idle):
-    virsh("setmaxmem", idle.name(), "200M", "--config")
-    assert memory_of(inactive(idle)) == (200 * MIB, 128 * MIB)
-    idle.setMaxMemory(96 * MIB)
-    assert memory_of(inactive(idle)) == (96 * MIB, 96 * MIB)
-    assert idle.maxMemory() == 96 * MIB
+    virsh("setmaxmem", idle.name(), "400M", "--config")
+    assert memory_of(inactive(idle)) == (400 * MIB, 256 * MIB)
+    idle.setMaxMemory(192 * MIB)
+    assert memory_of(inactive(idle)) == (192 * MIB, 192 * MIB)
+    assert idle.maxMemory() == 192 * MIB
 
 
 def test_memory_of_a_running_machine(machine, refused):
-    assert "cannot set memory higher than max memory" in refused(INVALID, machine.setMemory, 256 * MIB)
+    assert "cannot set memory higher than max memory" in refused(INVALID, machine.setMemory, 512 * MIB)
     for flags in (CURRENT, LIVE, LIVE | CONFIG):
-        text = refused(OPERATION, machine.setMemoryFlags, 200 * MIB, MEM_MAXIMUM | flags)
+        text = refused(OPERATION, machine.setMemoryFlags, 400 * MIB, MEM_MAXIMUM | flags)
         assert "cannot resize the maximum memory on an active domain" in text
-    machine.setMemoryFlags(200 * MIB, MEM_MAXIMUM | CONFIG)
-    machine.setMemoryFlags(160 * MIB, CONFIG)
-    assert memory_of(inactive(machine)) == (200 * MIB, 160 * MIB)
-    assert memory_of(live(machine))[0] == 128 * MIB
+    machine.setMemoryFlags(400 * MIB, MEM_MAXIMUM | CONFIG)
+    machine.setMemoryFlags(320 * MIB, CONFIG)
+    assert memory_of(inactive(machine)) == (400 * MIB, 320 * MIB)
+    assert memory_of(live(machine))[0] == 256 * MIB
 
 
 def test_memory_of_a_transient_machine(transient, refused):
-    transient.setMemoryFlags(100 * MIB, LIVE)  # the guest that is asked for it does not run
+    transient.setMemoryFlags(200 * MIB, LIVE)  # the guest that is asked for it does not run
     for flags in (CONFIG, LIVE | CONFIG, MEM_MAXIMUM | CONFIG):
-        assert refused(OPERATION, transient.setMemoryFlags, 100 * MIB, flags).endswith(NOT_PERSISTENT)
-    assert "on an active domain" in refused(OPERATION, transient.setMaxMemory, 100 * MIB)
+        assert refused(OPERATION, transient.setMemoryFlags, 200 * MIB, flags).endswith(NOT_PERSISTENT)
+    assert "on an active domain" in refused(OPERATION, transient.setMaxMemory, 200 * MIB)
 
 
 def test_memory_without_a_balloon(create, name, define, refused):

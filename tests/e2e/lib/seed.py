@@ -41,7 +41,8 @@ class Fitted:
         if self.tree.find("os/nvram") is not None:
             self.changes["/path/to/OVMF_VARS"] = self.variables
         if xml.TYPE == "kvm":
-            del self.changes["kvm"], self.changes["/path/to/OVMF_VARS"]
+            del self.changes["kvm"], self.changes["/path/to/OVMF_VARS"], self.changes["guest RAM"]
+            self.changes["guest memory"] = self.memory
             self.changes["/path/to/pflash"] = self.no_firmware
             for word, element in OWN_LACKS.items():
                 self.changes[word] = functools.partial(self.leave_out, element, "this monitor has none yet")
