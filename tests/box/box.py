@@ -311,9 +311,11 @@ printf 'listen_tcp = 1\\nlisten_addr = "0.0.0.0"\\ntcp_port = "{inner}"\\nauth_t
 ip link set eth0 up
 ip addr add 10.0.2.15/24 dev eth0
 virtstratovirtd &
+until virsh -c stratovirt:///system uri >/dev/null 2>&1; do sleep 0.2; done
 echo "box: stratovirt+tcp://127.0.0.1:{given.port}/system"
 wait
 """
+    CACHE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE) as name:
         forward = f",hostfwd=tcp:127.0.0.1:{given.port}-10.0.2.15:{inner}"
         process, _ = start(given, script, pathlib.Path(name), forward)
