@@ -110,6 +110,9 @@ TEST_F(InstanceTest, AFailedStartLeavesNothing) {
   EXPECT_EQ(died.detail(), "process exited while connecting to monitor: emulator: cannot find the machine");
   EXPECT_EQ(subject->status(), (Status{State::shutoff, reason::shutoff_failed}));
   expect_nothing_left();
+  EXPECT_EQ(error_of([&] { start("die-later"); }).detail(),
+            "process exited while connecting to monitor: emulator: cannot find the disk");
+  expect_nothing_left();
   EXPECT_EQ(error_of([&] { start("cont"); }).detail(), "unable to execute QEMU command 'cont': it was told to refuse");
   expect_nothing_left();
   domain::Domain missing = around.machine();

@@ -5,6 +5,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/post.hpp>
 #include <csignal>
 #include <ctime>
@@ -32,9 +33,11 @@ namespace {
 using core::Error;
 using core::ErrorCode;
 using core::Task;
+using namespace core::asio::experimental::awaitable_operators;
 
 constexpr char monitor_name[] = "monitor.sock";
 constexpr std::chrono::seconds start_limit{60};
+constexpr std::chrono::seconds last_words{5};
 constexpr std::size_t name_in_folder = 20;  ///< bytes of a domain's name: sockets below must fit 107 bytes
 constexpr std::size_t log_tail = 4096;
 
@@ -319,10 +322,12 @@ Task<void> Instance::launch(domain::Domain description, int id, bool paused) {
     why = std::string(": ") + error.what();
   }
   if (failed || !running_) {
-    const bool exited = !running_;
     const bool refused = running_ && running_->monitor && !running_->monitor->broken();
     if (running_) {
       running_->ending = Trigger::exit_failed;
+    // One that ends closes its monitor first, and may say why after that.
+    if (running_ && !refused) co_await (running_->gone.wait() || core::sleep(last_words));
+    const bool exited = !running_;
       syscall(SYS_pidfd_send_signal, running_->process.pidfd.get(), SIGKILL, nullptr, 0);
       co_await running_->gone.wait();
     }
