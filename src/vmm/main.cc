@@ -161,7 +161,7 @@ int main(int argc, char** argv) {
     if (std::holds_alternative<cmdline::ShowHelp>(parsed)) {
       std::fputs(usage, stdout);
     } else if (std::holds_alternative<cmdline::ShowVersion>(parsed)) {
-      std::puts("StratoVirt " STRATOVIRT_VERSION);
+      std::puts("StratoVirt " STRATOVIRT_VERSION " (C++)");
     } else {
       const auto& config = std::get<cmdline::Config>(parsed);
       cmdline::validate(config);

@@ -196,7 +196,7 @@ def test_help(program, words):
 
 @pytest.mark.parametrize("word", ["-V", "-version", "--version"])
 def test_version(program, word):
-    assert re.fullmatch(r"StratoVirt \d+\.\d+\.\d+\n", run(program, word).stdout)
+    assert re.fullmatch(r"StratoVirt \d+\.\d+\.\d+ \(C\+\+\)\n", run(program, word).stdout)
 
 
 @pytest.mark.parametrize("words", ["-overcommit mem-lock=off", "-nodefaults -no-user-config -nographic", "-sandbox on,obsolete=deny,spawn=deny", "-msg timestamp=on",

@@ -6,6 +6,7 @@
 #include "driver/core/error.h"
 #include "driver/host/facts.h"
 #include "driver/host/proc.h"
+#include "driver/instance/probe.h"
 #include "driver/protocol/domain_resources.h"
 
 // A domain's share of the host's processors, memory and storage.
@@ -187,8 +188,9 @@ Task<void> set_block_io_tune(Client* client, DomainSetBlockIoTuneArgs args) {
     const domain::Disk disk = require_disk(now.live, args.disk, true);
     const IoTune after = wanted.over(disk.iotune);
     check_bursts(after);
-    emulator::Request request = emulator::set_iotune(disk, after, now.capabilities);
     const auto monitor = now.connected();
+    emulator::Request request =
+        emulator::set_iotune(disk, after, co_await instance::with_commands(monitor, now.capabilities));
     co_await monitor->execute(std::move(request));
     edit_live(*subject, [&](domain::Domain& live) { require_disk(live, disk.target, true).iotune = after; });
     instance::Tuned told{{{"blkdeviotune.disk", disk.target}}};

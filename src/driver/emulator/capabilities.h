@@ -43,6 +43,8 @@ struct Capabilities {
   bool has_option(const std::string& option) const { return options.empty() || options.contains(option); }
   bool has_type(const std::string& type) const { return types.empty() || types.contains(type); }
   bool has_command(const std::string& command) const { return commands.empty() || commands.contains(command); }
+  /// Whether it is this project's own monitor, as that says with its version: "StratoVirt 0.1.0 (C++)".
+  bool is_own() const { return kind == Kind::stratovirt && package == "C++"; }
   /// Whether a file that comes while the machine runs is handed over open, since its sandbox opens none by name: this
   /// project's own monitor, which says of itself that it can close what it was handed (StratoVirt 2.5.0 cannot).
   bool takes_open_files() const { return kind == Kind::stratovirt && commands.contains("closefd"); }

@@ -21,6 +21,9 @@ TEST(Version, IsReadFromBothPrograms) {
   EXPECT_EQ(qemu.version.number(), 7'002'022UL);
   EXPECT_EQ(qemu.package, "Debian 1:7.2+dfsg-7+deb12u18");
   const auto stratovirt = read_version("StratoVirt 2.5.0\n");
+  EXPECT_FALSE(stratovirt.is_own());
+  EXPECT_TRUE(read_version("StratoVirt 0.1.0 (C++)\n").is_own());
+  EXPECT_FALSE(read_version("QEMU emulator version 7.2.0 (C++)\n").is_own());
   EXPECT_EQ(stratovirt.kind, Kind::stratovirt);
   EXPECT_EQ(to_string(stratovirt.version), "2.5.0");
   EXPECT_EQ(stratovirt.package, "");

@@ -47,6 +47,18 @@ struct Refusal {
   std::function<void(Domain&)> change;
 };
 
+TEST(Command, LetsOthersWriteASharedImageWhereTheMonitorCan) {
+  auto domain = test::example(domain::Type::kvm);
+  domain.disks[0].shareable = true;
+  Capabilities capabilities = assumed(Kind::stratovirt, domain.os.arch);
+  const auto drive = [&] { return argument(command_line(domain, test::resources(), capabilities), "-drive"); };
+  EXPECT_THAT(drive(), Not(HasSubstr("share"))) << "the original";
+  capabilities.package = "C++";
+  EXPECT_THAT(drive(), HasSubstr(",share=on"));
+  domain.disks[0].shareable = false;
+  EXPECT_THAT(drive(), Not(HasSubstr("share")));
+}
+
 TEST(Command, RefusesWhatStratoVirtCannotHonour) {
   const Refusal rows[] = {
       {"without <acpi/>", [](Domain& d) { d.features.acpi = false; }},

@@ -94,8 +94,17 @@ std::optional<Request> query_block_errors(const Capabilities& capabilities) {
 
 Request set_iotune(const domain::Disk& disk, const domain::IoTune& limits, const Capabilities& capabilities) {
   if (!is_qemu(capabilities)) {
-    throw Error(ErrorCode::operation_unsupported,
-                "StratoVirt cannot change the limits of disk '" + disk.target + "' at run time");
+    if (!capabilities.commands.contains("block_set_io_throttle")) {
+      throw Error(ErrorCode::operation_unsupported,
+                  "StratoVirt cannot change the limits of disk '" + disk.target + "' at run time");
+    }
+    domain::IoTune others = limits;
+    others.total_iops_sec = 0;
+    if (others != domain::IoTune{}) {
+      throw Error(ErrorCode::operation_unsupported,
+                  "disk '" + disk.target + "' of a StratoVirt has a limit of total_iops_sec only");
+    }
+    return {"block_set_io_throttle", {{"id", disk.info.alias}, {"iops", limits.total_iops_sec}}};
   }
   Json arguments = {{"id", object_path(disk.info) + "/virtio-backend"}};
   const struct {

@@ -51,9 +51,15 @@ TEST(Requests, AreNamedInEachDialect) {
   const auto domain = test::example(domain::Type::qemu);
   EXPECT_TRUE(query_guest_memory(domain, qemu));
   EXPECT_FALSE(query_guest_memory(domain, stratovirt));
-  EXPECT_THROW(set_iotune(domain.disks[0], {}, stratovirt), core::Error);
+  EXPECT_THROW(set_iotune(domain.disks[0], {}, stratovirt), core::Error) << "the original";
+  Capabilities own = stratovirt;
+  own.commands = {"block_set_io_throttle"};
   domain::IoTune limits;
   limits.total_iops_sec = 10;
+  EXPECT_EQ(set_iotune(domain.disks[0], limits, own),
+            (Request{"block_set_io_throttle", {{"id", "virtio-disk0"}, {"iops", 10}}}));
+  limits.total_iops_sec_max = 20;
+  EXPECT_THROW(set_iotune(domain.disks[0], limits, own), core::Error);
   limits.total_iops_sec_max = 20;
   Json expected = throttle(10);
   expected["iops_max"] = 20;

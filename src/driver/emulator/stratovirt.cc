@@ -82,6 +82,8 @@ Options disk(const Context& context, const Disk& disk) {
                       {"if", "none"},
                       {"id", id}};
   if (disk.readonly) drive.push_back({"readonly", true});
+  // The original has no word for it, and lets nobody write an image beside it.
+  if (disk.shareable && context.capabilities.is_own()) drive.push_back({"share", true});
   if (disk.iotune.total_iops_sec > 0) drive.push_back({"throttling.iops-total", disk.iotune.total_iops_sec});
   drive.push_back({"direct", direct(context, disk) ? "true" : "false"});
   if (disk.io == Disk::Io::native) {

@@ -10,6 +10,7 @@
 #include "driver/domain/change.h"
 #include "driver/instance/backends.h"
 #include "driver/instance/instance.h"
+#include "driver/instance/probe.h"
 
 // Devices that come and go while the machine runs.
 namespace instance {
@@ -125,20 +126,13 @@ Task<void> try_all(std::shared_ptr<Monitor> monitor, std::vector<emulator::Reque
   }
 }
 
-Task<bool> takes_open_files(std::shared_ptr<Monitor> monitor, emulator::Capabilities capabilities) {
-  if (capabilities.kind != emulator::Kind::stratovirt) co_return false;
-  constexpr const char* query = "query-commands";
-  emulator::read_probe(capabilities, query, co_await monitor->execute({query, nullptr}));
-  co_return capabilities.takes_open_files();
-}
-
 }  // namespace
 
 Task<void> Instance::attach_device(domain::Device device) {
   const auto self = shared_from_this();
   require_hotpluggable(device, "attach");
   const auto monitor = running().connected();
-  const bool opened = co_await takes_open_files(monitor, running_->capabilities);
+  const bool opened = (co_await with_commands(monitor, running_->capabilities)).takes_open_files();
   if (!running_ || running_->monitor != monitor) throw Error(ErrorCode::operation_invalid, "domain is not running");
   auto [after, added] = plan(running_->live, std::move(device));
   const bool kvm = after.type == domain::Type::kvm;

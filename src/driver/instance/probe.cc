@@ -92,4 +92,12 @@ emulator::Capabilities probe(const std::string& program, std::chrono::millisecon
   return capabilities;
 }
 
+core::Task<emulator::Capabilities> with_commands(std::shared_ptr<Monitor> monitor,
+                                                 emulator::Capabilities capabilities) {
+  constexpr const char* query = "query-commands";
+  if (capabilities.kind == emulator::Kind::stratovirt)
+    emulator::read_probe(capabilities, query, co_await monitor->execute({query, nullptr}));
+  co_return capabilities;
+}
+
 }  // namespace instance

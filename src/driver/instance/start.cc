@@ -181,7 +181,8 @@ Prepared prepare(const Environment& environment, domain::Domain domain, int id, 
   for (auto& console : domain.consoles) place_socket(console.source, console.info.alias);
   for (auto& serial : domain.serials) place_socket(serial.source, serial.info.alias);
   out.running->sockets = CharacterSockets(domain);
-  if (out.running->capabilities.kind == emulator::Kind::qemu) {
+  // The original takes no listening socket and makes its own, where its user may.
+  if (out.running->capabilities.kind == emulator::Kind::qemu || out.running->capabilities.is_own()) {
     for (auto& [alias, fd] : listen_for_characters(domain, uid, gid)) {
       out.resources.character_fds[alias] = fd.get();
       out.fds.push_back(std::move(fd));
