@@ -27,6 +27,7 @@ LACKS = {
         test_stats test_domiflist
         test_stats test_domifstat_by_name_and_by_address
         test_stats test_domifaddr_from_the_neighbours_table
+        test_commands test_of_a_domain[detach-interface *]
         test_commands test_of_a_domain[domif*]
         test_commands test_of_a_domain[domstats NAME]
         test_commands test_of_a_domain[domstats NAME --interface]
