@@ -7,11 +7,21 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
+#include <filesystem>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 namespace base {
 namespace {
+
+constexpr std::string_view temporary_prefix = ".new-", temporary_rest = "XXXXXX";
+
+/// No name that somebody chose for a file with an ending.
+bool is_temporary(std::string_view name) {
+  return name.starts_with(temporary_prefix) && name.size() == temporary_prefix.size() + temporary_rest.size() &&
+         name.find('.', 1) == name.npos;
+}
 
 std::string quoted(const char* verb, const std::string& path) {
   return std::string(verb) + " '" + path + "'";
@@ -68,7 +78,8 @@ void write_all(int fd, std::string_view bytes, const std::string& name) {
   }
 }
 
-TemporaryFile::TemporaryFile(const std::string& folder, mode_t mode) : path_(folder + "/.new-XXXXXX") {
+TemporaryFile::TemporaryFile(const std::string& folder, mode_t mode)
+    : path_((folder + "/").append(temporary_prefix).append(temporary_rest)) {
   fd_.reset(::mkostemp(path_.data(), O_CLOEXEC));
   if (!fd_) throw_errno(errno, quoted("cannot create a file in", folder));
   if (::fchmod(fd_.get(), mode) < 0) {
@@ -91,6 +102,14 @@ void TemporaryFile::commit(const std::string& target, bool replace) {
     throw_errno(errno, quoted("cannot write", target));
   path_.clear();
   sync_folder(folder_of(target));
+}
+
+void remove_temporaries(const std::string& folder) {
+  std::vector<std::filesystem::path> found;  // a folder is not changed while it is read
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    if (is_temporary(entry.path().filename().string())) found.push_back(entry.path());
+  }
+  for (const auto& path : found) std::filesystem::remove(path);
 }
 
 void replace_file(const std::string& path, std::string_view bytes, mode_t mode) {

@@ -49,6 +49,9 @@ class TemporaryFile {
   UniqueFd fd_;
 };
 
+/// Removes what the TemporaryFiles of a process that was killed left in the folder, where nobody writes now.
+void remove_temporaries(const std::string& folder);
+
 /// Puts a whole new content in the file's place, durably: after a crash there is the old file or the new one.
 void replace_file(const std::string& path, std::string_view bytes, mode_t mode);
 

@@ -105,6 +105,16 @@ TEST_F(FileTest, ATemporaryIsGoneUnlessCommitted) {
   EXPECT_EQ(errno_of([&] { second.commit(folder_ + "/a", false); }), EEXIST);
 }
 
+TEST_F(FileTest, WhatAKilledWriterLeftIsRemoved) {
+  replace_file(folder_ + "/a", "one", 0600);
+  replace_file(folder_ + "/.new-ab.xml", "two", 0600);
+  replace_file(folder_ + "/.new-abcdef", "half", 0600);
+  remove_temporaries(folder_);
+  EXPECT_EQ(read_file(folder_ + "/a", 3), "one");
+  EXPECT_EQ(read_file(folder_ + "/.new-ab.xml", 3), "two");
+  EXPECT_EQ(entries(), 2u);
+}
+
 TEST_F(FileTest, MakesFoldersWithTheModeWhateverTheUmask) {
   const mode_t before = ::umask(0077);
   make_folders(folder_ + "/a/b/c", 0711);

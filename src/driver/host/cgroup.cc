@@ -60,6 +60,12 @@ Cgroup Cgroup::make(const std::string& name, const std::string& root) {
   return cgroup;
 }
 
+Cgroup Cgroup::find(const std::string& name, const std::string& root) {
+  std::vector<std::string> folders = own_folders(root);
+  for (std::string& folder : folders) folder += "/" + name;
+  return adopt(std::move(folders));
+}
+
 Cgroup Cgroup::adopt(std::vector<std::string> folders) {
   return Cgroup(std::move(folders));
 }

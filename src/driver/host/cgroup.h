@@ -20,6 +20,9 @@ class Cgroup {
   /// Takes over folders made by an earlier daemon.
   static Cgroup adopt(std::vector<std::string> folders);
 
+  /// What a daemon made under this name and did not come to write down.
+  static Cgroup find(const std::string& name, const std::string& root = {});
+
   Cgroup() = default;
   Cgroup(Cgroup&& other) noexcept : folders_(other.release()) {}
   Cgroup& operator=(Cgroup&& other) noexcept;

@@ -18,6 +18,7 @@ using core::Error;
 using core::ErrorCode;
 
 constexpr std::size_t max_proc_file = 1 << 20;
+constexpr char below_mount[] = "/libvirt/stratovirt/";
 
 /// "pagesize=2M" or "pagesize=1024M" among a mount's options; KiB.
 std::optional<std::uint64_t> page_size(const std::string& options) {
@@ -96,9 +97,9 @@ HugepageFolder HugepageFolder::make(std::optional<std::uint64_t> page_kib, const
     throw Error(ErrorCode::config_unsupported, "the kernel of this host has no huge pages; " + describe(mounts));
   for (const HugetlbMount& mount : mounts) {
     if (mount.page_kib != *page_kib) continue;
-    const std::string above = mount.path + "/libvirt/stratovirt";
+    const std::string above = mount.path + below_mount;
     base::make_folders(above, 0755);
-    HugepageFolder folder(above + "/" + name);
+    HugepageFolder folder(above + name);
     folder.remove();
     if (::mkdir(folder.path_.c_str(), 0700) < 0 || ::chown(folder.path_.c_str(), uid, gid) < 0)
       throw Error::system(errno, "unable to create hugepage path " + folder.path_);
@@ -106,6 +107,10 @@ HugepageFolder HugepageFolder::make(std::optional<std::uint64_t> page_kib, const
   }
   throw Error(ErrorCode::config_unsupported, "Unable to find any usable hugetlbfs mount for " +
                                                  std::to_string(*page_kib) + " KiB: " + describe(mounts));
+}
+
+void HugepageFolder::remove_all(const std::string& name, const std::string& root) {
+  for (const HugetlbMount& mount : hugetlb_mounts(root)) HugepageFolder(mount.path + below_mount + name).remove();
 }
 
 HugepageFolder& HugepageFolder::operator=(HugepageFolder&& other) noexcept {

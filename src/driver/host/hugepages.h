@@ -33,6 +33,9 @@ class HugepageFolder {
   /// Takes over one made by an earlier daemon.
   static HugepageFolder adopt(std::string path) { return HugepageFolder(std::move(path)); }
 
+  /// Removes those of this name that a daemon made and did not come to write down.
+  static void remove_all(const std::string& name, const std::string& root = {});
+
   HugepageFolder(HugepageFolder&& other) noexcept : path_(other.release()) {}
   HugepageFolder& operator=(HugepageFolder&& other) noexcept;
   ~HugepageFolder() { remove(); }

@@ -209,6 +209,7 @@ Task<void> Instance::watch() {
   const Trigger trigger = over->ending.value_or(over->starting                     ? Trigger::exit_failed
                                                 : status_.state == State::shutdown ? Trigger::exit_shutdown
                                                                                    : Trigger::exit_crashed);
+  over->give_back();
   forget_state();
   over->gone.notify();
   over->removal.notify();

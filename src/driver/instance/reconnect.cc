@@ -75,11 +75,13 @@ Task<void> Instance::reconnect(std::string state_file) {
   if (!alive) {
     const bool was_off = status_.state == State::shutdown;
     status_ = {State::shutoff, was_off ? reason::shutoff_shutdown : reason::shutoff_crashed};
+    found->give_back();
     forget_state();
     co_return;
   }
   running_ = std::move(found);
   environment_.loop.spawn(watch());
+  if (!running_) co_return;               // it has just ended
   if (status_.state == State::shutoff) {  // the daemon died while it started this one
     running_->ending = Trigger::exit_failed;
     syscall(SYS_pidfd_send_signal, running_->process.pidfd.get(), SIGKILL, nullptr, 0);

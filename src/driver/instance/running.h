@@ -64,6 +64,14 @@ struct Running {
   core::Signal removal;        ///< a device is gone from the machine, or one is kept
   CharacterSockets sockets;
   explicit Running(core::asio::io_context& context) : gone(context), removal(context) {}
+  /// Gives back what the host gave. It goes before the state file does: a daemon that dies between leaves nothing.
+  void give_back() noexcept {
+    ownership = {};
+    sockets = {};
+    cgroup = {};
+    hugepages.reset();
+    folder = {};
+  }
   /// Throws Error: OPERATION_FAILED where an emulator that was found again does not answer.
   std::shared_ptr<Monitor> connected() const {
     if (!monitor) throw core::Error(core::ErrorCode::operation_failed, "the emulator's monitor is not connected");

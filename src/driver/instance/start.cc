@@ -306,6 +306,7 @@ Task<void> Instance::launch(domain::Domain description, int id, bool paused) {
                             });
     });
   } catch (...) {
+    begun.give_back();
     forget_state();
     throw;
   }
@@ -324,11 +325,11 @@ Task<void> Instance::launch(domain::Domain description, int id, bool paused) {
   }
   if (failed || !running_) {
     const bool refused = running_ && running_->monitor && !running_->monitor->broken();
-    if (running_) {
-      running_->ending = Trigger::exit_failed;
     // One that ends closes its monitor first, and may say why after that.
     if (running_ && !refused) co_await (running_->gone.wait() || core::sleep(last_words));
     const bool exited = !running_;
+    if (running_) {
+      running_->ending = Trigger::exit_failed;
       syscall(SYS_pidfd_send_signal, running_->process.pidfd.get(), SIGKILL, nullptr, 0);
       co_await running_->gone.wait();
     }
@@ -345,6 +346,7 @@ Task<void> Instance::launch(domain::Domain description, int id, bool paused) {
 /// From a process that runs to a guest that does.
 Task<void> Instance::follow(bool paused) {
   const auto gone = [self = shared_from_this()] { return !self->running_; };
+  if (gone()) co_return;  // it was before anybody watched
   auto monitor = co_await Monitor::connect(running_->folder.path(), monitor_name, Monitor::Clock::now() + start_limit,
                                            gone, event_handler());
   if (gone()) throw Error(ErrorCode::internal_error, "process exited while connecting to monitor");
@@ -396,8 +398,13 @@ void Instance::save(const Running& now) const {
   // Nothing here outlives the host, so it need not be on its disk: a rename is enough against a daemon that dies.
   const std::string temporary = state_path() + ".new";
   const base::UniqueFd fd = base::open_file(temporary, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-  base::write_all(fd.get(), state.dump(), temporary);
-  std::filesystem::rename(temporary, state_path());
+  try {
+    base::write_all(fd.get(), state.dump(), temporary);
+    std::filesystem::rename(temporary, state_path());
+  } catch (...) {
+    ::unlink(temporary.c_str());
+    throw;
+  }
 }
 
 void Instance::remove_log() const {

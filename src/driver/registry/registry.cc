@@ -1,10 +1,13 @@
 #include "driver/registry/registry.h"
 
 #include <filesystem>
+#include <set>
 
 #include "base/file.h"
 #include "driver/core/error.h"
 #include "driver/domain/general.h"
+#include "driver/host/cgroup.h"
+#include "driver/host/hugepages.h"
 #include "driver/host/nvram.h"
 #include "driver/registry/defaults.h"
 
@@ -219,10 +222,9 @@ Task<void> Registry::recover_running(std::string path) {
   try {
     const std::string text = base::read_file(path, state_limit);
     const domain::Domain live = domain::parse_live(emulator::Json::parse(text).at("description").get<std::string>());
+    if (const std::string own = core::to_string(live.uuid) + ".json"; std::filesystem::path(path).filename() != own)
+      throw Error(ErrorCode::internal_error, "it is of the domain whose file is '" + own + "'");
     subject = find_or_add(live);
-    if (subject->active()) {
-      throw Error(ErrorCode::operation_invalid, "domain '" + subject->name() + "' is already active");
-    }
     co_await subject->reconnect(text);
     last_id_ = std::max(last_id_, subject->id());
   } catch (const std::exception& error) {
@@ -237,7 +239,8 @@ Task<void> Registry::recover_running(std::string path) {
 Task<void> Registry::recover_all_running() {
   std::vector<std::string> states;
   for (const auto& entry : std::filesystem::directory_iterator(layout_.state)) {
-    if (entry.path().extension() == ".json") states.push_back(entry.path());
+    std::error_code none;
+    if (entry.is_regular_file(none) && entry.path().extension() == ".json") states.push_back(entry.path());
   }
   std::size_t under_way = states.size();
   core::Signal ended(loop_.context());
@@ -250,7 +253,29 @@ Task<void> Registry::recover_all_running() {
   while (under_way > 0) co_await ended.wait();
 }
 
+/// What a daemon that died amid a start had taken before it came to write down which. A folder is the first of it.
+void Registry::give_back_unused() const {
+  std::set<std::string> used;
+  for (const InstancePtr& one : all()) {
+    if (one->active()) used.insert(one->running().folder.path());
+  }
+  std::vector<std::filesystem::path> unused;
+  for (const auto& entry : std::filesystem::directory_iterator(layout_.state)) {
+    if (entry.path().extension() == ".broken") return;  // of a machine that may run, and nobody knows which is its own
+    const std::string name = entry.path().filename();
+    const bool folder = name.starts_with("domain-") && !used.contains(entry.path());
+    if (folder || name.ends_with(".json.new")) unused.push_back(entry.path());
+  }
+  for (const auto& path : unused) {
+    host::HugepageFolder::remove_all(path.filename());
+    host::Cgroup::find(path.filename());
+    std::error_code ignored;
+    std::filesystem::remove_all(path, ignored);
+  }
+}
+
 Task<void> Registry::recover() {
+  base::remove_temporaries(layout_.nvram);
   for (Store::Loaded& loaded : store_.load([this](const std::string& path, const std::string& why) {
          problem_("the definition '" + path + "' is kept aside: " + why);
        })) {
@@ -263,12 +288,13 @@ Task<void> Registry::recover() {
     }
   }
   co_await recover_all_running();
+  give_back_unused();
   for (const InstancePtr& one : all()) {
     if (!one->autostart() || one->active()) continue;
     try {
       const auto job = co_await one->job().acquire("autostart");
       co_await start(one, false);
-    } catch (const Error& error) {
+    } catch (const std::exception& error) {
       problem_("cannot start '" + one->name() + "' with the host: " + error.what());
     }
   }

@@ -59,6 +59,7 @@ class Registry {
   void forget_unused(const instance::Instance& instance);
   core::Task<void> recover_running(std::string path);
   core::Task<void> recover_all_running();
+  void give_back_unused() const;
 
   core::Loop& loop_;
   const core::Layout& layout_;

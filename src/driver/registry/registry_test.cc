@@ -260,7 +260,7 @@ TEST_F(RegistryTest, WhatRanIsFoundAgainAndDamagedFilesAreToldOf) {
   EXPECT_EQ(registry->by_name("one")->id(), one->id());
   EXPECT_EQ(registry->by_name("one")->status().state, State::running);
   EXPECT_THAT(problems, testing::UnorderedElementsAre(HasSubstr("half.json"), HasSubstr("empty.json"),
-                                                      HasSubstr("is already active")));
+                                                      HasSubstr("it is of the domain whose file is")));
   EXPECT_TRUE(std::filesystem::exists(state + "half.json.broken"));
   const InstancePtr two = define(machine("two", 3));
   run(around.loop, registry->start(two, false));

@@ -2,7 +2,9 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <tuple>
 
 #include "base/file.h"
 #include "driver/core/error.h"
@@ -36,8 +38,9 @@ void Store::write(const domain::Domain& domain) const {
 }
 
 void Store::remove(const domain::Domain& domain) const {
-  base::remove_file(path(layout_.autostart, domain));
+  // A mark without a definition is forgotten by load(); a definition without its mark would be another.
   base::remove_file(path(layout_.config, domain));
+  base::remove_file(path(layout_.autostart, domain));
 }
 
 void Store::set_autostart(const domain::Domain& domain, bool autostart) const {
@@ -54,9 +57,11 @@ void Store::set_autostart(const domain::Domain& domain, bool autostart) const {
 
 std::vector<Store::Loaded> Store::load(
     const std::function<void(const std::string&, const std::string&)>& broken) const {
+  for (const std::string* folder : {&layout_.config, &layout_.autostart}) base::remove_temporaries(*folder);
   std::vector<Loaded> all;
   for (const auto& entry : std::filesystem::directory_iterator(layout_.config)) {
-    if (!entry.is_regular_file() || entry.path().extension() != ".xml") continue;
+    std::error_code none;  // of a link that leads round and round
+    if (!entry.is_regular_file(none) || entry.path().extension() != ".xml") continue;
     const std::string file = entry.path();
     try {
       domain::Domain domain = domain::parse(base::read_file(file, definition_limit));
@@ -71,7 +76,38 @@ std::vector<Store::Loaded> Store::load(
       broken(file, error.what());
     }
   }
+  finish_renames(all);
+  forget_marks();
   return all;
+}
+
+/// A daemon that died while it gave a domain another name may have left both. The one that is to start with the host
+/// stays where only one is, since the mark is made before the old name goes.
+void Store::finish_renames(std::vector<Loaded>& all) const {
+  std::ranges::sort(all, {}, [](const Loaded& one) { return std::tuple(one.domain.uuid, !one.autostart); });
+  const auto same_but_for_the_name = [](const Loaded& one, const Loaded& next) {
+    if (one.domain.uuid != next.domain.uuid) return false;
+    domain::Domain renamed = next.domain;
+    renamed.name = one.domain.name;
+    return domain::format(renamed) == domain::format(one.domain);
+  };
+  for (std::size_t i = 1; i < all.size(); ++i) {
+    if (!same_but_for_the_name(all[i - 1], all[i])) continue;
+    remove(all[i].domain);
+    all.erase(all.begin() + static_cast<std::ptrdiff_t>(i--));
+  }
+}
+
+/// Marks whose definitions are gone. Those of definitions kept aside stay with them.
+void Store::forget_marks() const {
+  std::vector<std::filesystem::path> marks;
+  for (const auto& entry : std::filesystem::directory_iterator(layout_.autostart)) marks.push_back(entry.path());
+  for (const auto& mark : marks) {
+    const std::filesystem::path definition = layout_.config / mark.filename();
+    if (mark.extension() == ".xml" && !std::filesystem::exists(definition) &&
+        !std::filesystem::exists(aside(definition)))
+      base::remove_file(mark);
+  }
 }
 
 }  // namespace registry

@@ -24,10 +24,13 @@ class Store {
     domain::Domain domain;
     bool autostart;
   };
-  /// Every definition that can be read. One that cannot is kept aside as FILE.broken, and `broken` is told.
+  /// Every definition that can be read. One that cannot is kept aside as FILE.broken, and `broken` is told. What a
+  /// daemon that was killed did by halves is done or undone. To be called before anything is written.
   std::vector<Loaded> load(const std::function<void(const std::string& path, const std::string& why)>& broken) const;
 
  private:
+  void finish_renames(std::vector<Loaded>& all) const;
+  void forget_marks() const;
   std::string path(const std::string& folder, const domain::Domain& domain) const;
   const core::Layout& layout_;
 };

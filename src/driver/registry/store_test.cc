@@ -137,6 +137,52 @@ TEST_F(StoreTest, AFileUnderAnothersNameIsKeptAside) {
   EXPECT_THAT(broken, ElementsAre(testing::HasSubstr("it defines 'one', which belongs in ")));
 }
 
+TEST_F(StoreTest, ARenameDoneByHalvesIsOneDomain) {
+  const auto marked_first = [&](bool before, bool after) {
+    store.write(description("before"));
+    store.write(description("after"));
+    if (before) store.set_autostart(description("before"), true);
+    if (after) store.set_autostart(description("after"), true);
+    const auto all = load();
+    EXPECT_EQ(all.size(), 1U);
+    EXPECT_EQ(all[0].autostart, before || after);
+    const std::string name = all[0].domain.name;
+    EXPECT_THAT(files(layout.config), ElementsAre(name + ".xml"));
+    EXPECT_EQ(files(layout.autostart).size(), before || after ? 1U : 0U);
+    store.remove(all[0].domain);
+    return name;
+  };
+  marked_first(false, false);
+  EXPECT_EQ(marked_first(true, false), "before");
+  EXPECT_EQ(marked_first(false, true), "after");
+  marked_first(true, true);
+  EXPECT_TRUE(broken.empty());
+}
+
+TEST_F(StoreTest, TwoDefinitionsThatDifferAreBothThere) {
+  domain::Domain other = description("other");
+  other.title = "not the same";
+  store.write(description("one"));
+  store.write(other);
+  EXPECT_EQ(load().size(), 2U);
+}
+
+TEST_F(StoreTest, AMarkWithoutADefinitionIsForgotten) {
+  store.set_autostart(description("gone"), true);
+  store.set_autostart(description("bad"), true);
+  std::ofstream(layout.config + "/bad.xml") << "no";
+  EXPECT_TRUE(load().empty());
+  EXPECT_THAT(files(layout.autostart), ElementsAre("bad.xml"));
+}
+
+TEST_F(StoreTest, WhatIsNoFileIsPassedBy) {
+  std::filesystem::create_symlink("round.xml", layout.config + "/round.xml");
+  std::filesystem::create_directory(layout.config + "/folder.xml");
+  store.write(description("one"));
+  EXPECT_EQ(load().size(), 1U);
+  EXPECT_TRUE(broken.empty());
+}
+
 TEST_F(StoreTest, AFailedWriteLeavesTheOldFile) {
   const domain::Domain one = description("one");
   store.write(one);
