@@ -75,8 +75,18 @@ void serve(const Options& options, service::Background* background) {
   }(&registry, &server, &layout, &config, &sockets, background));
   if (options.timeout) loop.spawn(end_when_idle(&loop, &server, &registry, std::chrono::seconds(options.timeout)));
   if (!options.pid_file.empty()) base::replace_file(options.pid_file, std::to_string(getpid()) + "\n", 0644);
-  loop.run();
-  server.stop();
+  struct End {  // what is under way goes before that to which it refers, whether run() returns or throws
+    core::Loop& loop;
+    rpc::Server& server;
+    ~End() {
+      server.stop();
+      loop.abandon();
+    }
+  };
+  {
+    const End end{loop, server};
+    loop.run();
+  }
   if (!options.pid_file.empty()) base::remove_file(options.pid_file);
 }
 

@@ -45,9 +45,20 @@ class Loop {
   /// Serves until stop().
   void run() { context_.run(); }
   void stop() { context_.stop(); }
+  /// Destroys what run() left under way, while that to which it refers is still there.
+  void abandon() {
+    pool_.stop();
+    pool_.join();
+    context_.shutdown();
+  }
 
  private:
-  asio::io_context context_;
+  struct Context : asio::io_context {
+    using io_context::io_context;
+    using io_context::shutdown;
+  };
+
+  Context context_;
   asio::thread_pool pool_;
 };
 
