@@ -4,6 +4,7 @@ import contextlib
 import os
 import pathlib
 import re
+import subprocess
 
 import libvirt
 
@@ -64,13 +65,18 @@ class World(Mortal):
 
     def begin(self):
         """Serves, with a client that stays."""
-        self.start()
-        self.connect()
+        with open(self.server.log, "ab") as log:
+            self.server.process = subprocess.Popen(self.server.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        until(self.connects, f"the daemon to answer; its log is {self.server.log}:\n{self.server.tail()}", ANSWER_SECONDS)
         return self
 
-    def connect(self):
-        self.connection = libvirt.open(self.server.uri)
-        return self.connection
+    def connects(self):
+        assert self.server.process.poll() is None, f"it ended with status {self.server.process.returncode}:\n{self.server.tail()}"
+        try:
+            self.connection = libvirt.open(self.server.uri)
+        except libvirt.libvirtError:
+            return False
+        return True
 
     def again(self):
         """Started anew after its death."""
@@ -111,9 +117,10 @@ class World(Mortal):
             assert domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED
             domain.resume()
         assert domain.state()[0] == before
-        stream = self.connection.newStream(libvirt.VIR_STREAM_NONBLOCK)
-        domain.openConsole(None, stream, libvirt.VIR_DOMAIN_CONSOLE_FORCE)
-        stream.abort()
+        if xml.tree(domain.XMLDesc()).find("devices/console") is not None:
+            stream = self.connection.newStream(libvirt.VIR_STREAM_NONBLOCK)
+            domain.openConsole(None, stream, libvirt.VIR_DOMAIN_CONSOLE_FORCE)
+            stream.abort()
 
     def leftovers(self):
         """What is on the host beyond what the running machines need, as a list of words."""

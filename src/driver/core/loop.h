@@ -49,6 +49,7 @@ class Loop {
   void abandon() {
     pool_.stop();
     pool_.join();
+    pool_.shutdown();
     context_.shutdown();
   }
 
@@ -58,8 +59,13 @@ class Loop {
     using io_context::shutdown;
   };
 
+  struct Pool : asio::thread_pool {
+    using thread_pool::shutdown;
+    using thread_pool::thread_pool;
+  };
+
   Context context_;
-  asio::thread_pool pool_;
+  Pool pool_;
 };
 
 /// Suspends the calling coroutine.
