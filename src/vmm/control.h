@@ -25,6 +25,7 @@ class Control : public monitor::MachineControl {
   std::vector<monitor::Iothread> iothreads() const override;
   std::vector<monitor::Chardev> chardevs() const override;
   std::vector<monitor::Block> blocks() const override;
+  std::vector<std::string> device_ids() const override { return machine_.devices().ids(); }
 
   std::optional<std::uint64_t> balloon() const override { return {}; }
   void set_balloon(std::uint64_t bytes) override;

@@ -318,6 +318,22 @@ def test_a_disk_comes_and_goes(start, image):
         assert machine.qmp.ask("query-blockstats")[0]["device"] == "n1"
 
 
+@pytest.mark.ours("QEMU turns a monitor's reset into an end too")
+def test_a_reset_takes_away_what_was_asked_to_go(start, image):
+    machine = start(*PORT, FREE)
+
+    def devices():
+        return {one["name"] for one in machine.qmp.ask("qom-list", path="/machine/peripheral")}
+
+    add_disk(machine, image())
+    RootPort(machine.test, 1, 2).power_on()
+    assert {"d1", "port1"} <= devices()
+    machine.qmp.ask("device_del", id="d1")
+    machine.qmp.ask("system_reset")
+    machine.qmp.event("DEVICE_DELETED", device="d1")
+    assert "d1" not in devices() and "port1" in devices()
+
+
 def test_a_disk_by_a_descriptor(start, image):
     machine = start(*PORT)
     path = image()

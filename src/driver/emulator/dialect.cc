@@ -83,7 +83,7 @@ Request query_block_stats() {
 }
 
 std::optional<Request> query_devices(const Capabilities& capabilities) {
-  if (!is_qemu(capabilities)) return std::nullopt;
+  if (!is_qemu(capabilities) && !capabilities.takes_open_files()) return std::nullopt;  // the original lists none
   return Request{"qom-list", {{"path", "/machine/peripheral"}}};
 }
 

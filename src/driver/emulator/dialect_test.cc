@@ -56,6 +56,10 @@ TEST(Requests, AreNamedInEachDialect) {
   own.commands = {"block_set_io_throttle"};
   domain::IoTune limits;
   limits.total_iops_sec = 10;
+  EXPECT_TRUE(query_devices(qemu));
+  EXPECT_FALSE(query_devices(own)) << "the original";
+  own.commands.insert("closefd");
+  EXPECT_TRUE(query_devices(own));
   EXPECT_EQ(set_iotune(domain.disks[0], limits, own),
             (Request{"block_set_io_throttle", {{"id", "virtio-disk0"}, {"iops", 10}}}));
   limits.total_iops_sec_max = 20;

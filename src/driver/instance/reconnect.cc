@@ -9,6 +9,7 @@
 #include "driver/emulator/dialect.h"
 #include "driver/host/process_stats.h"
 #include "driver/instance/instance.h"
+#include "driver/instance/probe.h"
 
 namespace instance {
 
@@ -121,11 +122,11 @@ Task<void> Instance::forget_devices_given_up() {
   const auto self = shared_from_this();
   if (!running_ || !running_->monitor) co_return;
   const auto monitor = running_->monitor;
-  const auto query = emulator::query_devices(running_->capabilities);
-  if (!query) co_return;
   try {
+    const auto query = emulator::query_devices(co_await with_commands(monitor, running_->capabilities));
+    if (!query) co_return;
     const auto there = emulator::read_devices(co_await monitor->execute(*query, reconnect_limit));
-    if (!running_ || running_->monitor != monitor) co_return;
+    if (!running_ || running_->monitor != monitor || there.empty()) co_return;
     const auto look = [&](const auto& devices) {
       for (const auto& device : devices)
         if (std::ranges::find(there, device.info.alias) == there.end())

@@ -218,6 +218,13 @@ void Devices::each_disk(
   }
 }
 
+std::vector<std::string> Devices::ids() const {
+  std::vector<std::string> all;
+  for (const auto& one : functions_) all.push_back(one.first);
+  for (const auto& one : ports_) all.push_back(one.first);
+  return all;
+}
+
 void Devices::make(const cmdline::VirtioRng& config, bool running) {
   const cmdline::RngBackend& backend = Backends::find(backends_.rngs, "rng", config.rng);
   auto device =

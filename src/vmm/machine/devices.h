@@ -35,6 +35,7 @@ class Devices {
   void each_disk(const std::function<void(const std::string& device, const std::string& drive,
                                           const block::Disk& disk)>& visit) const;
   bool contains(const std::string& id) const { return functions_.contains(id) || ports_.contains(id); }
+  std::vector<std::string> ids() const;
 
  private:
   struct Plugged {

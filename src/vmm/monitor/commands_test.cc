@@ -169,6 +169,9 @@ TEST_F(Commands, TellWhatThereIs) {
   EXPECT_THAT(commands, testing::Contains(Json({{"name", "query-commands"}})));
   EXPECT_THAT(commands, testing::Contains(Json({{"name", "device_add"}})));
   EXPECT_THAT(result("qom-list-types").dump(), HasSubstr("virtio-rng-pci"));
+  EXPECT_EQ(result("qom-list", {{"path", "/machine/peripheral"}}),
+            Json::parse(R"([{"name":"disk0","type":"child<device>"},{"name":"port0","type":"child<device>"}])"));
+  EXPECT_EQ(result("qom-list", {{"path", "/machine"}}), Json::array());
   EXPECT_THAT(result("device-list-properties", {{"typename", "virtio-balloon-pci"}}).dump(),
               HasSubstr("deflate-on-oom"));
   EXPECT_EQ(refusal("device-list-properties", {{"typename", "vfio-pci"}}),

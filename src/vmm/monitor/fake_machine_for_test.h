@@ -46,6 +46,7 @@ class FakeMachine : public MachineControl {
   std::vector<Iothread> iothreads() const override { return {{"iothread1", 200}}; }
   std::vector<Chardev> chardevs() const override { return {{"charconsole0", "pty:/dev/pts/3", true}}; }
   std::vector<Block> blocks() const override { return disks; }
+  std::vector<std::string> device_ids() const override { return {"disk0", "port0"}; }
   std::optional<std::uint64_t> balloon() const override { return balloon_bytes; }
   void set_balloon(std::uint64_t bytes) override { note("balloon " + std::to_string(bytes)); }
   void add_device(const cmdline::Device& device) override {

@@ -82,6 +82,7 @@ class MachineControl {
   virtual std::vector<Iothread> iothreads() const = 0;
   virtual std::vector<Chardev> chardevs() const = 0;
   virtual std::vector<Block> blocks() const = 0;
+  virtual std::vector<std::string> device_ids() const = 0;
 
   /// What the guest has, in bytes; nothing without a balloon.
   virtual std::optional<std::uint64_t> balloon() const = 0;

@@ -9,6 +9,14 @@ Json empty_list(Call&) {
   return Json::array();
 }
 
+/// Of QEMU's tree there is the branch of what has an id.
+Json devices(Call& call) {
+  Json all = Json::array();
+  if (call.text("path") != "/machine/peripheral") return all;
+  for (const std::string& id : call.machine.device_ids()) all.push_back({{"name", id}, {"type", "child<device>"}});
+  return all;
+}
+
 Json status(Call& call) {
   const Status now = call.machine.status();
   return {{"status", now.state}, {"running", now.running}, {"singlestep", false}};
@@ -291,7 +299,7 @@ std::span<const Command> queries() {
       {"query-qmp-schema", empty_list},
       {"qom-list-types", types, {{"implements", Type::text}, {"abstract", Type::boolean}}},
       {"device-list-properties", device_properties, {{"typename", Type::text, true}}},
-      {"qom-list", empty_list, {{"path", Type::text, true}}},
+      {"qom-list", devices, {{"path", Type::text, true}}},
       {"query-tpm-models", empty_list},
       {"query-tpm-types", empty_list},
       {"query-migrate-capabilities", empty_list},
