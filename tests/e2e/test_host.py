@@ -9,9 +9,7 @@ import re
 import signal
 import socket
 import stat
-import struct
 import subprocess
-import time
 
 import pytest
 
@@ -23,8 +21,6 @@ from lib.wait import until
 
 NOBODY = 65534
 _numbers = itertools.count(1)
-AUTH_LIST = 66
-REMOTE_PROGRAM = 0x20008086
 
 
 def mode(path):
@@ -311,71 +307,3 @@ def test_a_client_that_no_longer_answers_is_let_go(unstarted):
         assert one.virsh("hostname", timeout=30)
         shell.child.kill(signal.SIGCONT)
         shell.expect("Disconnected from|error")
-
-
-def call(program=REMOTE_PROGRAM, version=1, procedure=AUTH_LIST, kind=0, serial=1, status=0, payload=b"", length=None):
-    body = struct.pack(">IIiiIi", program, version, procedure, kind, serial, status) + payload
-    return struct.pack(">I", len(body) + 4 if length is None else length) + body
-
-
-HOSTILE = {
-    "half a length": b"\0\0",
-    "half a header": call()[:13],
-    "half a packet": call(length=4096),
-    "too short a length": call(length=3),
-    "too long a length": call(length=0xFFFFFFFF),
-    "noise": bytes(range(255, -1, -1)) * 64,
-    "text": b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
-}
-UNKNOWN = {
-    "program": call(program=0x12345678),
-    "version": call(version=99),
-    "procedure": call(procedure=9999),
-    "payload": call(procedure=2, payload=b"\xff" * 40),
-}
-
-
-def memory_kib(pid):
-    return int(status(pid)["VmRSS"].split()[0])
-
-
-def test_a_hostile_client_harms_nobody(mortal):
-    """Half packets, bad lengths, noise, and a flood whose answers nobody reads, while others are served."""
-    pid, before = mortal.server.pid, memory_kib(mortal.server.pid)
-    clients = []
-
-    def connect():
-        client = socket.socket(socket.AF_UNIX)
-        client.settimeout(20)
-        client.connect(str(mortal.server.socket))
-        clients.append(client)
-        return client
-
-    for data in HOSTILE.values():
-        connect().sendall(data)
-    for what, data in UNKNOWN.items():
-        client = connect()
-        client.sendall(data)
-        size = struct.unpack(">I", client.recv(4, socket.MSG_WAITALL))[0]
-        answer = client.recv(size - 4, socket.MSG_WAITALL)
-        kind, _, failed = struct.unpack(">iIi", answer[12:24])
-        assert (kind, failed) == (1, 1), f"a bad {what} is answered with an error"
-    flood = connect()
-    flood.setblocking(False)
-    sent, last = 0, time.monotonic()
-    while time.monotonic() - last < 0.5 and sent < 64 << 20:
-        try:
-            sent += flood.send(call() * 1000)
-            last = time.monotonic()
-        except BlockingIOError:
-            time.sleep(0.01)
-    assert sent < 64 << 20, "the daemon does not read for ever what it cannot answer"
-    with mortal.connected() as connection:
-        for _ in range(20):
-            assert connection.getHostname()
-    assert mortal.virsh("list", "--all", timeout=10).startswith("Id")
-    assert memory_kib(pid) - before < 64 << 10
-    for client in clients:
-        client.close()
-    assert mortal.virsh("hostname")
-    assert mortal.server.process.poll() is None

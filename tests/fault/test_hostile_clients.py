@@ -136,6 +136,26 @@ def test_wrong_in_every_field_at_every_point(world, conversations, chance, soak,
     assert grown < GROWTH_KIB, f"{grown} KiB more"
 
 
+UNKNOWN = {
+    "program": wire.packet(66, program=0x12345678),
+    "version": wire.packet(66, version=99),
+    "procedure": wire.packet(9999),
+    "payload": wire.packet(2, b"\xff" * 40),
+    "event": wire.packet(318),
+}
+
+
+@pytest.mark.parametrize("what", UNKNOWN)
+def test_what_is_unknown_is_answered(world, what):
+    """By an error, and the connection goes on."""
+    with wire.connect(world.server.socket) as client:
+        client.sendall(UNKNOWN[what] + wire.packet(66, serial=2))
+        _, _, _, _, kind, serial, failed = wire.HEADER.unpack(wire.receive(client)[: wire.HEADER.size])
+        assert (kind, serial, failed) == (1, 1, 1)
+        _, _, _, _, kind, serial, failed = wire.HEADER.unpack(wire.receive(client)[: wire.HEADER.size])
+        assert (kind, serial, failed) == (1, 2, 0)
+
+
 def test_drips(world, conversations, record):
     """Byte by byte it is the same conversation, and others are served meanwhile."""
     before = settled(world)
