@@ -133,7 +133,7 @@ format: ## Format every source
 	@clang-format-19 -i $(sources)
 
 .PHONY: bench
-bench: all ## Measure the daemon beside libvirtd
+bench: all ## Measure the daemon beside libvirtd and the monitor beside QEMU
 	@cmake --build --preset release --target canned_server
 	@bench/run $(ARGS)
 
