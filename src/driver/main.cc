@@ -106,7 +106,7 @@ int main(int argc, char** argv) {
   spdlog::set_default_logger(spdlog::stderr_logger_st("virtstratovirtd"));
   const auto level = options.verbose ? spdlog::level::info : spdlog::level::warn;
   spdlog::set_level(level);
-  for (std::string* path : {&options.root, &options.pid_file}) {  // a daemon's working directory is /
+  for (std::string* path : {&options.root, &options.pid_file, &options.config}) {  // a daemon's working directory is /
     if (!path->empty()) *path = std::filesystem::absolute(*path);
   }
   std::signal(SIGPIPE, SIG_IGN);

@@ -1,6 +1,8 @@
 """The daemon and its emulators as processes of a host: who may talk to them, as whom they run, what they leave to be read, and
 that no client harms another. What options, units and activation are is tried in tests/house."""
 
+import concurrent.futures
+import contextlib
 import itertools
 import os
 import pathlib
@@ -296,6 +298,52 @@ def test_max_clients(unstarted):
         with one.connected():
             assert waits(one.virsh)
         assert one.virsh("hostname")
+
+
+def test_max_queued_clients(unstarted):
+    """Whom the daemon has no place for waits to be let in, and no more than this many do."""
+    for most in (1, 8):
+        unstarted.configure(f"max_clients = 1\nmax_queued_clients = {most}\n")
+        unstarted.start()
+        with contextlib.ExitStack() as clients:
+
+            def connects():
+                client = clients.enter_context(socket.socket(socket.AF_UNIX))
+                client.setblocking(False)
+                return client.connect_ex(str(unstarted.server.socket)) == 0
+
+            assert connects()
+            until(lambda: not listening(unstarted.server.socket), "it to be let in")
+            waiting = sum(1 for _ in iter(connects, False))
+            assert waiting == most + 1  # the kernel's count begins behind the first
+        unstarted.end()
+
+
+def listening(path):
+    """How many clients wait at the socket to be let in."""
+    rows = subprocess.run(["ss", "-Hlx", "src", str(path)], capture_output=True, text=True, check=True).stdout.split("\n")
+    return sum(int(row.split()[2]) for row in rows if row)
+
+
+@pytest.mark.parametrize("most", [1, 2])
+def test_max_client_requests(unstarted, most):
+    """A call that takes long, of a machine whose emulator is stopped, holds one of its client's places and nobody else's."""
+    unstarted.configure(f"max_client_requests = {most}\n")
+    one = unstarted.start()
+    one.create(xml.bare("slow"))
+    with one.connected() as connection, concurrent.futures.ThreadPoolExecutor() as threads:
+        slow = connection.lookupByName("slow")
+        os.kill(one.pid("slow"), signal.SIGSTOP)
+        try:
+            suspended = threads.submit(slow.suspend)
+            until(lambda: "job" in one.virsh("domcontrol", "slow"), "the call to be under way")
+            hostname = threads.submit(connection.getHostname)
+            assert one.virsh("hostname")
+            finished, _ = concurrent.futures.wait([hostname], timeout=1 if most == 1 else 20)
+            assert bool(finished) == (most > 1)
+        finally:
+            os.kill(one.pid("slow"), signal.SIGCONT)
+        assert suspended.result(20) == 0 and hostname.result(20)
 
 
 def test_a_client_that_no_longer_answers_is_let_go(unstarted):

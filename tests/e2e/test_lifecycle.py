@@ -8,6 +8,7 @@ import libvirt
 import pytest
 
 from lib import host, xml
+from lib.console import LOGIN
 from lib.wait import until
 
 PAUSED = libvirt.VIR_DOMAIN_START_PAUSED
@@ -278,6 +279,35 @@ def test_poweroff_by_the_guest(boot, events, virsh):
         events.wait(machine.name, libvirt.VIR_DOMAIN_EVENT_STOPPED, libvirt.VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN, seconds=30)
         console.ended()
     assert machine.name not in virsh.names("--all")
+
+
+PANICKED = libvirt.VIR_DOMAIN_EVENT_CRASHED, libvirt.VIR_DOMAIN_EVENT_CRASHED_PANICKED
+
+
+@pytest.mark.parametrize("action", ["destroy", "restart", "preserve"])
+def test_on_crash(boot, events, virsh, action):
+    """A kernel that panics tells the emulator, QEMU by a device that is added for it, and then the domain does as on_crash says."""
+    machine = boot(devices=xml.PORTS, body=f"<on_poweroff>destroy</on_poweroff><on_reboot>restart</on_reboot><on_crash>{action}</on_crash>")
+    driver = "platform/drivers/pvpanic-mmio"  # of what the monitor of type kvm has always
+    if xml.TYPE == "qemu":
+        driver = "pci/drivers/pvpanic-pci"
+        virsh("qemu-monitor-command", machine.name, "--hmp", "device_add pvpanic-pci,bus=pci.10")
+    pid = host.emulator_pid(machine.uuid)
+    with machine.console() as console:
+        console.connected().login()
+        console.command(f"until ls /sys/bus/{driver} | grep -q :; do sleep 1; done", 60)
+        console.type("echo c > /proc/sysrq-trigger\r")
+        panicked = events.wait(machine.name, *PANICKED, seconds=30)
+        if action == "destroy":
+            stopped = events.wait(machine.name, libvirt.VIR_DOMAIN_EVENT_STOPPED, libvirt.VIR_DOMAIN_EVENT_STOPPED_CRASHED)
+            assert panicked < stopped and virsh("domstate", machine.name, "--reason") == "shut off (crashed)"
+            assert host.emulator_pid(machine.uuid) is None
+        elif action == "restart":
+            console.expect(LOGIN, 120)
+            assert virsh("domstate", machine.name) == "running" and host.emulator_pid(machine.uuid) == pid
+        else:
+            assert virsh("domstate", machine.name, "--reason") == "crashed (panicked)" and host.emulator_pid(machine.uuid) == pid
+            virsh("destroy", machine.name)
 
 
 @pytest.mark.parametrize("transient", [False, True])

@@ -1,5 +1,6 @@
 """The daemon as a program of the host: its options, its sockets and who hands them over, what makes it refuse to start."""
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -105,6 +106,30 @@ def test_in_the_background_a_failure_is_said_before_the_command_returns(root):
     failed = subprocess.run([DAEMON, "--root", root.path, "-d"], stdin=subprocess.DEVNULL, capture_output=True, text=True,
                             timeout=LIMIT)
     assert failed.returncode == 1 and "'auth_unix_rw'" in failed.stderr
+
+
+@pytest.mark.parametrize("option", ["-f", "--config"])
+def test_a_configuration_named_instead_of_the_hosts(root, option):
+    root.configure("half a line\n")
+    (root.path / "other.conf").write_text('unix_sock_dir = "/elsewhere"\n')
+    elsewhere = root.path / "elsewhere/virtstratovirtd-sock"
+    root.start(option, "other.conf", cwd=root.path, serves=False)
+    wait(lambda: served(at(elsewhere)), "the daemon to serve")
+    assert "missing.conf" in root.refused("-f", "missing.conf")
+
+
+def test_verbose_says_that_it_serves(root):
+    for options, says in ((["-v"], True), (["--verbose"], True), ([], False)):
+        process = root.start(*options)
+        process.terminate()
+        assert ("serving" in process.communicate(timeout=LIMIT)[0]) == says
+        assert process.returncode == 0
+
+
+def test_its_version():
+    for option in ("-V", "--version"):
+        printed = subprocess.run([DAEMON, option], capture_output=True, text=True, timeout=LIMIT)
+        assert printed.returncode == 0 and re.fullmatch(r"virtstratovirtd \d+\.\d+\.\d+\n", printed.stdout)
 
 
 @pytest.mark.parametrize("line", ['auth_unix_ro = "sasl"', "listen_tls = 1", "listen_tcp = 1", 'access_drivers = [ "polkit" ]',

@@ -112,7 +112,7 @@ void Instance::take(const emulator::Event& event, const qmp::Event& raw) {
             running_->live.on_crash == domain::LifecycleAction::coredump_restart) {
           environment_.loop.spawn(end_or_restart(true));
         } else if (running_->live.on_crash != domain::LifecycleAction::preserve) {
-          running_->ending = Trigger::exit_crashed;
+          running_->ending = Trigger::exit_panicked;
           environment_.loop.spawn(end_or_restart(false));
         }
       }

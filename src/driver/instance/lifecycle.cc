@@ -51,6 +51,7 @@ std::optional<Step> exit_step(State from, Trigger trigger) {
     case exit_shutdown: return Step{{shutoff, reason::shutoff_shutdown}, lifecycle::stopped_shutdown};
     case exit_destroyed: return Step{{shutoff, reason::shutoff_destroyed}, lifecycle::stopped_destroyed};
     case exit_crashed: return Step{{shutoff, reason::shutoff_crashed}, lifecycle::stopped_failed};
+    case exit_panicked: return Step{{shutoff, reason::shutoff_crashed}, lifecycle::stopped_crashed};
     case exit_failed: return Step{{shutoff, reason::shutoff_failed}, lifecycle::stopped_failed};
     default: return {};
   }

@@ -19,6 +19,7 @@ enum class Trigger : std::uint8_t {
   exit_shutdown,   ///< the process ended after the guest was off
   exit_destroyed,  ///< the process was ended by a client
   exit_crashed,    ///< the process ended by itself
+  exit_panicked,   ///< the process was ended because the guest kernel panicked
   exit_failed,     ///< the process ended while it was being started
 };
 

@@ -11,8 +11,9 @@ using enum State;
 using enum Trigger;
 
 constexpr State states[] = {running, paused, shutdown, shutoff, crashed};
-constexpr Trigger triggers[] = {boot,      boot_paused, suspend,       resume,         io_error,     panic,
-                                guest_off, reset,       exit_shutdown, exit_destroyed, exit_crashed, exit_failed};
+constexpr Trigger triggers[] = {boot,         boot_paused,   suspend,    resume,        io_error,
+                                panic,        guest_off,     reset,      exit_shutdown, exit_destroyed,
+                                exit_crashed, exit_panicked, exit_failed};
 
 struct Expected {
   Status to;
@@ -49,9 +50,8 @@ const std::map<std::pair<State, Trigger>, Expected> steps = {
 
 /// From every state that has a process.
 const std::map<Trigger, Expected> exits = {
-    {exit_shutdown, {{shutoff, 1}, Lifecycle{5, 0}}},
-    {exit_destroyed, {{shutoff, 2}, Lifecycle{5, 1}}},
-    {exit_crashed, {{shutoff, 3}, Lifecycle{5, 5}}},
+    {exit_shutdown, {{shutoff, 1}, Lifecycle{5, 0}}}, {exit_destroyed, {{shutoff, 2}, Lifecycle{5, 1}}},
+    {exit_crashed, {{shutoff, 3}, Lifecycle{5, 5}}},  {exit_panicked, {{shutoff, 3}, Lifecycle{5, 2}}},
     {exit_failed, {{shutoff, 6}, Lifecycle{5, 5}}},
 };
 

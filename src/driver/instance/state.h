@@ -39,7 +39,7 @@ inline constexpr Lifecycle undefined_removed{1, 0}, undefined_renamed{1, 1};
 inline constexpr Lifecycle started_booted{2, 0};
 inline constexpr Lifecycle suspended_paused{3, 0}, suspended_io_error{3, 2};
 inline constexpr Lifecycle resumed_unpaused{4, 0};
-inline constexpr Lifecycle stopped_shutdown{5, 0}, stopped_destroyed{5, 1}, stopped_failed{5, 5};
+inline constexpr Lifecycle stopped_shutdown{5, 0}, stopped_destroyed{5, 1}, stopped_crashed{5, 2}, stopped_failed{5, 5};
 inline constexpr Lifecycle shutdown_finished{6, 0}, shutdown_guest{6, 1}, shutdown_host{6, 2};
 inline constexpr Lifecycle crashed_panicked{8, 0};
 }  // namespace lifecycle
