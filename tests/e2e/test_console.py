@@ -2,9 +2,9 @@
 
 import hashlib
 import os
-import queue
 import socket
 import threading
+import time
 
 import libvirt
 
@@ -106,42 +106,43 @@ def test_suspend_stops_answers_and_resume_brings_them(guest, virsh):
         console.leave()
 
 
+WOULD_WAIT = -2  # of a stream that does not
+
+
 class Stream:
-    """A console through libvirt-python, for exact bytes. A thread reads, once `until` asks, so that waiting has a bound."""
+    """A console through libvirt-python, for exact bytes. It asks and never waits in the library: a thread that does may miss
+    what the thread of events took from the socket just before."""
 
     def __init__(self, domain, flags=libvirt.VIR_DOMAIN_CONSOLE_FORCE):
         self.connection = libvirt.open(domain.connect().getURI())
-        self.stream = self.connection.newStream()
+        self.stream = self.connection.newStream(libvirt.VIR_STREAM_NONBLOCK)
         self.connection.lookupByName(domain.name()).openConsole(None, self.stream, flags)
-        self.chunks, self.reader, self.received = queue.Queue(64), None, bytearray()
+        self.received = bytearray()
 
-    def _read(self):
-        try:
-            while chunk := self.stream.recv(65536):
-                self.chunks.put(chunk)
-        except libvirt.libvirtError:
-            pass
-        self.chunks.put(None)
+    def _once(self, call, seconds):
+        """What `call` answers once it need not wait."""
+        deadline = time.monotonic() + seconds
+        while (answer := call()) == WOULD_WAIT:
+            assert time.monotonic() < deadline, f"nothing passed for {seconds} s after {len(self.received)} bytes, the last {bytes(self.received[-80:])}"
+            time.sleep(0.001)
+        return answer
 
     def send(self, data):
         while data:
-            data = data[self.stream.send(data) :]
+            data = data[self._once(lambda: self.stream.send(data), 30) :]
 
     def next(self, seconds=30):
-        """The next bytes; None at the stream's end; AssertionError when neither comes."""
-        if not self.reader:
-            self.reader = threading.Thread(target=self._read, daemon=True)
-            self.reader.start()
+        """The next bytes; none at the stream's end; AssertionError when neither comes."""
         try:
-            return self.chunks.get(timeout=seconds)
-        except queue.Empty:
-            raise AssertionError(f"nothing came for {seconds} s after {len(self.received)} bytes, the last {bytes(self.received[-80:])}") from None
+            chunk = self._once(lambda: self.stream.recv(65536), seconds)
+        except libvirt.libvirtError:
+            return b""
+        self.received += chunk
+        return chunk
 
     def until(self, mark, limit):
         while mark not in self.received[-len(mark) - 70000 :]:
-            chunk = self.next()
-            assert chunk, "the stream ended"
-            self.received += chunk
+            assert self.next(), "the stream ended"
             assert len(self.received) < limit, "more came than was written"
         return bytes(self.received)
 
@@ -163,7 +164,7 @@ def spew(guest, count):
 
 
 def test_a_guest_that_writes_much_at_once(guest):
-    spew(guest, 64 << 10)
+    spew(guest, 32 << 10)  # QEMU drops what a pty has no room for, and it has room for twice that
     assert guest.run("echo still here") == "still here"
 
 
