@@ -116,8 +116,10 @@ void Control::remove_object(const std::string& id) {
   machine_.remove_rng(id);
 }
 
-void Control::set_iops(const std::string& id, std::uint64_t) {
-  throw std::runtime_error("the limit of '" + id + "' is set at its start and stays");
+void Control::set_iops(const std::string& id, std::uint64_t iops) {
+  if (!machine_.devices().limit(id, iops)) {
+    throw Refusal(Refusal::Class::device_not_found, "Device '" + id + "' not found");
+  }
 }
 void Control::set_link(const std::string& id, bool) {
   throw Refusal(Refusal::Class::device_not_found, "Device '" + id + "' not found");

@@ -499,6 +499,27 @@ def test_tokens(make, image, thread):
 
 
 @VIRTUAL
+@pytest.mark.parametrize("thread", [(), ("-object", "iothread,id=t")], ids=["main", "iothread"])
+def test_the_limit_changes_while_it_runs(make, image, thread):
+    disk = make(image(), "", ",iothread=t" if thread else "", extra=thread)
+    qmp = disk.machine.qmp
+    qmp.ask("block_set_io_throttle", id="b", iops=1)
+    for _ in range(3):
+        disk.read_sectors(1, wait=False)
+    settle(disk, 1)
+    qmp.ask("block_set_io_throttle", id="b", iops=10)
+    settle(disk, 2)
+    disk.test.clock_step(100_000_000)
+    settle(disk, 3)
+    qmp.ask("block_set_io_throttle", id="b", iops=1)
+    for _ in range(20):
+        disk.read_sectors(1, wait=False)
+    settle(disk, 4)
+    qmp.ask("block_set_io_throttle", id="b", iops=0)
+    settle(disk, 23)
+
+
+@VIRTUAL
 def test_tokens_do_not_pile_up(make, image):
     disk = make(image(), ",throttling.iops-total=100")
     disk.test.clock_step(3_600_000_000_000)

@@ -43,6 +43,8 @@ class Disk {
   virtual void kick() = 0;
   /// Returns when nothing is under way any more, having told of all that was; no limit holds it up.
   virtual void drain() = 0;
+  /// The most operations a second from now on, flushes aside; 0 for no limit.
+  virtual void limit(std::uint64_t iops) = 0;
   /// `ended` is called after each time that one or several were done.
   virtual void on_batch(std::function<void()> ended) = 0;
 

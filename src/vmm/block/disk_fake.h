@@ -27,6 +27,7 @@ class FakeDisk : public Disk {
     while (!held.empty()) complete(0);
     end();
   }
+  void limit(std::uint64_t) override {}
   void on_batch(std::function<void()> callback) override { ended = std::move(callback); }
   Statistics statistics() const override { return {}; }
 

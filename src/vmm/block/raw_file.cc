@@ -252,12 +252,20 @@ void RawFile::kick() {
 /// Begins what the throttle lets begin now.
 void RawFile::let_go() {
   while (!waiting_.empty()) {
-    const auto later = draining_ ? std::nullopt : throttle_->take(loop_.clock().now());
+    const auto later = draining_ || !throttle_ ? std::nullopt : throttle_->take(loop_.clock().now());
     if (later) return throttle_timer_.set(*later);
     auto next = std::move(waiting_.front());
     waiting_.pop_front();
     begin(std::move(next));
   }
+}
+
+void RawFile::limit(std::uint64_t iops) {
+  throttle_.reset();
+  if (iops > 0) throttle_.emplace(iops);
+  throttle_timer_.cancel();
+  let_go();
+  kick();
 }
 
 void RawFile::drain() {

@@ -44,6 +44,7 @@ class RawFile final : public Disk {
   void submit(Request request) override;
   void kick() override;
   void drain() override;
+  void limit(std::uint64_t iops) override;
   void on_batch(std::function<void()> ended) override { batch_ended_ = std::move(ended); }
   Statistics statistics() const override { return statistics_; }
 

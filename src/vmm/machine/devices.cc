@@ -218,6 +218,16 @@ void Devices::each_disk(
   }
 }
 
+bool Devices::limit(const std::string& id, std::uint64_t iops) const {
+  for (const auto& function : functions_) {
+    const auto& one = function.second;
+    if (!one.disk || (function.first != id && one.drive != id)) continue;
+    locked(dynamic_cast<virtio::PciTransport&>(*one.function).loop(), [&] { one.disk->limit(iops); });
+    return true;
+  }
+  return false;
+}
+
 std::vector<std::string> Devices::ids() const {
   std::vector<std::string> all;
   for (const auto& one : functions_) all.push_back(one.first);

@@ -36,6 +36,8 @@ class Devices {
                                           const block::Disk& disk)>& visit) const;
   bool contains(const std::string& id) const { return functions_.contains(id) || ports_.contains(id); }
   std::vector<std::string> ids() const;
+  /// Sets block::Disk::limit of the disk of a device or drive; false for an id that is neither's.
+  bool limit(const std::string& id, std::uint64_t iops) const;
 
  private:
   struct Plugged {
