@@ -65,7 +65,8 @@ def pytest_terminal_summary(terminalreporter, config):
     for row in reliability.ROWS:
         terminalreporter.write_line(row.line())
     if config.option.table:
-        reliability.write(pathlib.Path(config.option.table), config.option.seed)
+        failed = [report.nodeid for outcome in ("failed", "error") for report in terminalreporter.stats.get(outcome, [])]
+        reliability.write(pathlib.Path(config.option.table), config.option.seed, failed)
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -133,4 +134,4 @@ def image(base):
 @pytest.fixture
 def record(request):
     """record(fault, rounds, lost): a row of the table that ends the run."""
-    return lambda fault, count, lost: reliability.ROWS.append(reliability.Row(fault, count, lost, request.node.fspath.basename))
+    return lambda fault, count, lost: reliability.add(fault, count, lost, request.node.fspath.basename)

@@ -20,13 +20,23 @@ class Row:
         return f"{self.fault}: {self.rounds} rounds, {self.lost} lost"
 
 
+def add(fault, rounds, lost, file):
+    """A row, or more rounds of one."""
+    same = next((row for row in ROWS if (row.fault, row.file) == (fault, file)), None)
+    if same:
+        same.rounds, same.lost = same.rounds + rounds, same.lost + lost
+    else:
+        ROWS.append(Row(fault, rounds, lost, file))
+
+
 def machine():
     processors = next(line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name"))
     gibibytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 30
     return f"{os.cpu_count()} × {processors}, {gibibytes} GiB, Linux {platform.release()}"
 
 
-def write(document, seed):
+def write(document, seed, failed):
+    """A test that failed may not have come to its row: it is named."""
     lines = [
         "# Reliability",
         "",
@@ -37,4 +47,6 @@ def write(document, seed):
         "| --- | --- | --- | --- |",
     ]
     lines += [f"| {row.fault} | {row.rounds} | {row.lost} | `make test-fault ARGS=\"--soak --seed {seed} -k {pathlib.Path(row.file).stem}\"` |" for row in ROWS]
+    if failed:
+        lines += ["", "Failed: " + ", ".join(f"`{name}`" for name in failed) + "."]
     document.write_text("\n".join(lines) + "\n")

@@ -88,7 +88,7 @@ def test_a_full_disk(world, name, room, record):
     assert differs(after, world.snapshot()) == set()
     for each in NAMES:
         world.remove(each)
-    record(f"no room for {room} during {name}", 1, 0)
+    record(f"no room on the disk during {name}", 1, 0)
     assert world.leftovers() == []
 
 
