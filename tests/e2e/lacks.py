@@ -55,9 +55,6 @@ LACKS = {
     "the human monitor": Lack("it has QMP alone", """
         test_commands test_of_a_domain[qemu-monitor-command NAME --hmp *]
         """),
-    "a list of its devices": Lack("a daemon that starts later cannot ask it for them (qom-list)", """
-        test_recovery test_a_device_given_up_meanwhile_is_gone
-        """),
     "readers beside a writer": Lack("who only reads an image is excluded by nobody; QEMU's locks let none read", """
         test_recovery test_a_writer_keeps_readers_away
         """),
