@@ -24,6 +24,7 @@ from lib import events as recording  # noqa: E402
 from lib import host  # noqa: E402
 
 import reliability  # noqa: E402
+import world  # noqa: E402
 
 _base, _stderr = pytest.StashKey(), pytest.StashKey()
 TEST_SECONDS = {False: 300, True: 4 * 3600}
@@ -48,12 +49,17 @@ def pytest_configure(config):
     host.move_into_namespaces()
     config.stash[_stderr] = os.fdopen(os.dup(2), "w")
     config.stash[_base] = host.furnish()
+    world.enter_own_groups()
     libvirt.registerErrorHandler(lambda *_: None, None)
     recording.start_loop()
     if config.option.seed is None:
         config.option.seed = random.SystemRandom().randrange(1 << 32)
     if config.option.rounds is None:
         config.option.rounds = 100 if config.option.soak else 3
+
+
+def pytest_unconfigure(config):
+    world.leave_own_groups()
 
 
 def pytest_report_header(config):
