@@ -40,7 +40,10 @@ def enter_own_groups():
     for line in pathlib.Path("/proc/self/cgroup").read_text().splitlines():
         _, controllers, group = line.split(":", 2)
         if {"cpu", "cpuacct"} & set(controllers.split(",")) or not controllers:
-            own = pathlib.Path(f"/sys/fs/cgroup/{controllers}{group}/fault-{time.time_ns()}")
+            above = pathlib.Path(f"/sys/fs/cgroup/{controllers}{group}")
+            own = above / f"fault-{time.time_ns()}"
+            if not (above / "cgroup.procs").exists():
+                continue
             with contextlib.suppress(OSError):  # a host that allows none gives none to machines either
                 own.mkdir()
                 (own / "cgroup.procs").write_text("0")
