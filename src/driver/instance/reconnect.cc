@@ -19,23 +19,32 @@ namespace {
 
 constexpr std::chrono::seconds reconnect_limit{10};
 
+/// A number that is what it seems: JSON's own conversion makes another of one that is too large.
+template <class T>
+T whole(const emulator::Json& value) {
+  const bool negative = value.is_number_integer() && !value.is_number_unsigned();
+  if (value.is_number_unsigned() && std::in_range<T>(value.get<std::uint64_t>())) return value.get<T>();
+  if (negative && std::in_range<T>(value.get<std::int64_t>())) return value.get<T>();
+  throw core::Error(core::ErrorCode::internal_error, "'" + value.dump() + "' is no number that is expected here");
+}
+
 /// What the state file says. All of it is read before anything is taken over: what is taken over and then let go is
 /// removed from the host.
 struct Saved {
   /// Throws nlohmann's exceptions, and Error, for what does not fit.
   explicit Saved(const std::string& text) : Saved(emulator::Json::parse(text)) {}
   explicit Saved(const emulator::Json& json)
-      : id(json.at("id")),
-        status{json.at("state"), json.at("reason")},
-        pid(json.at("pid")),
-        start_ticks(json.at("start_ticks")),
+      : id(whole<int>(json.at("id"))),
+        status{State{whole<std::uint8_t>(json.at("state"))}, whole<int>(json.at("reason"))},
+        pid(whole<pid_t>(json.at("pid"))),
+        start_ticks(whole<std::uint64_t>(json.at("start_ticks"))),
         folder(json.at("folder")),
         hugepages(json.at("hugepages")),
         cgroup(json.at("cgroup")),
         tainted(json.at("tainted")),
         live(domain::parse_live(json.at("description").get<std::string>())) {
     for (const auto& owner : json.at("owners").get<std::vector<emulator::Json>>())
-      owners.push_back({owner.at(0), owner.at(1), owner.at(2)});
+      owners.push_back({owner.at(0), whole<uid_t>(owner.at(1)), whole<gid_t>(owner.at(2))});
   }
   int id;
   Status status;
