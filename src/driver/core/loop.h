@@ -3,13 +3,16 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <chrono>
 #include <exception>
+#include <future>
 #include <type_traits>
 #include <utility>
 
@@ -38,8 +41,17 @@ class Loop {
   /// Runs `work` on the pool and goes on in the loop with what it returned or threw.
   template <class F>
   Task<std::invoke_result_t<F>> blocking(F work) {
-    co_return co_await asio::co_spawn(
-        pool_, [](F task) -> Task<std::invoke_result_t<F>> { co_return task(); }(std::move(work)), asio::use_awaitable);
+    std::packaged_task<std::invoke_result_t<F>()> task(std::move(work));
+    std::future<std::invoke_result_t<F>> result = task.get_future();
+    co_await asio::async_initiate<const asio::use_awaitable_t<>, void()>(
+        [&](auto resume) {
+          asio::post(pool_, [&task, busy = asio::make_work_guard(resume), resume = std::move(resume)]() mutable {
+            task();
+            asio::post(std::move(resume));
+          });
+        },
+        asio::use_awaitable);
+    co_return result.get();
   }
 
   /// Serves until stop().
