@@ -111,10 +111,11 @@ def test_in_the_background_a_failure_is_said_before_the_command_returns(root):
 @pytest.mark.parametrize("option", ["-f", "--config"])
 def test_a_configuration_named_instead_of_the_hosts(root, option):
     root.configure("half a line\n")
-    (root.path / "other.conf").write_text('unix_sock_dir = "/elsewhere"\n')
-    elsewhere = root.path / "elsewhere/virtstratovirtd-sock"
+    elsewhere = root.path / "elsewhere"
+    elsewhere.mkdir()
+    (root.path / "other.conf").write_text(f'unix_sock_dir = "{elsewhere}"\n')
     root.start(option, "other.conf", cwd=root.path, serves=False)
-    wait(lambda: served(at(elsewhere)), "the daemon to serve")
+    wait(lambda: served(at(elsewhere / "virtstratovirtd-sock")), "the daemon to serve")
     assert "missing.conf" in root.refused("-f", "missing.conf")
 
 
