@@ -210,6 +210,7 @@ Task<void> Instance::finish_removal(std::string alias) {
   if (!device || !monitor) co_return;
   co_await try_all(monitor, emulator::after_detach(*device));
   if (!running_ || running_->monitor != monitor) co_return;
+  if (!domain::find_device(running_->live, alias)) co_return;  // told of twice, and the other was first
   if (const std::string* path = owned_file(*device)) running_->ownership.give_back(*path);
   running_->locks.erase(alias);
   domain::Domain live = running_->live;
