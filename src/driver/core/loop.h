@@ -45,7 +45,8 @@ class Loop {
     std::future<std::invoke_result_t<F>> result = task.get_future();
     co_await asio::async_initiate<const asio::use_awaitable_t<>, void()>(
         [&](auto resume) {
-          asio::post(pool_, [&task, busy = asio::make_work_guard(resume), resume = std::move(resume)]() mutable {
+          auto busy = asio::make_work_guard(resume);
+          asio::post(pool_, [&task, busy = std::move(busy), resume = std::move(resume)]() mutable {
             task();
             asio::post(std::move(resume));
           });

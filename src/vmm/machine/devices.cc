@@ -230,6 +230,7 @@ bool Devices::limit(const std::string& id, std::uint64_t iops) const {
 
 std::vector<std::string> Devices::ids() const {
   std::vector<std::string> all;
+  all.reserve(functions_.size() + ports_.size());
   for (const auto& one : functions_) all.push_back(one.first);
   for (const auto& one : ports_) all.push_back(one.first);
   return all;
