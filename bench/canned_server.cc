@@ -26,7 +26,7 @@
 namespace {
 
 constexpr std::uint32_t remote_program = 0x20008086, most = 32U << 20;
-constexpr std::uint32_t define_flags = 350, undefine_flags = 231;
+constexpr std::uint32_t define = 11, define_flags = 350, undefine = 35, undefine_flags = 231;
 constexpr std::size_t header_size = 28;  // length, program, version, procedure, type, serial, status
 
 using Replies = std::map<std::pair<std::uint32_t, std::uint32_t>, std::string>;
@@ -95,9 +95,9 @@ bool serve(int client, std::string& held, const Replies& replies, const Folder& 
     if (length < header_size || length > most) return false;
     if (held.size() < length) break;
     const std::uint32_t program = word(&held[4]), procedure = word(&held[12]);
-    if (program == remote_program && procedure == define_flags)
+    if (program == remote_program && (procedure == define || procedure == define_flags))
       folder.define(held.substr(header_size, length - header_size));
-    if (program == remote_program && procedure == undefine_flags) folder.undefine();
+    if (program == remote_program && (procedure == undefine || procedure == undefine_flags)) folder.undefine();
     const auto reply = replies.find({program, procedure});
     if (reply == replies.end()) return false;
     std::string answer;

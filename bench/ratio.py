@@ -37,8 +37,8 @@ def shown(value, unit):
 class Table:
     """Rows of a figure and those it stands beside, as Markdown."""
 
-    def __init__(self, title, *peers):
-        self.title, self.peers, self.rows = title, peers, []
+    def __init__(self, title, *peers, ours="here"):
+        self.title, self.columns, self.rows = title, (ours, peers), []
 
     def add(self, what, unit, ours, *peers, goal=""):
         """Lists of figures of the same rounds; or single ones."""
@@ -52,7 +52,8 @@ class Table:
         print("  " + " | ".join(cells), flush=True)
 
     def __str__(self):
-        head = ["", "here", *(cell for peer in self.peers for cell in (peer, "ratio")), "goal"]
+        ours, peers = self.columns
+        head = ["", ours, *(cell for peer in peers for cell in (peer, "ratio")), "goal"]
         lines = [head, ["---"] * len(head), *self.rows]
         return f"## {self.title}\n\n" + "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
