@@ -32,8 +32,10 @@ Task<DomainGetBlockInfoRet> block_info(Client* client, DomainGetBlockInfoArgs ar
   const domain::Disk* found = find_disk(subject->description(), args.path);
   if (!found) throw Error(ErrorCode::invalid_arg, "invalid path " + args.path + " not assigned to domain");
   const domain::Disk disk = *found;
-  host::ImageSize size = co_await client->driver().loop.blocking(
+  auto looked = co_await client->driver().loop.blocking(
       [disk] { return host::image_size(disk.source, disk.format == domain::Disk::Format::qcow2); });
+  if (!looked) throw Error(looked.error());
+  host::ImageSize& size = *looked;
   if (size.block_device && subject->active()) {  // how far a guest has written is known to its emulator only
     const auto figures = co_await instance::ask(subject, {.blocks = true}, Monitor::command_limit);
     if (figures.failed) throw Error(*figures.failed);

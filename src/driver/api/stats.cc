@@ -197,11 +197,8 @@ Task<void> ask_one(std::shared_ptr<Round> round, std::size_t slot, InstancePtr s
 Images look_at(const std::vector<std::pair<std::string, bool>>& paths) {
   Images images;
   for (const auto& [path, qcow2] : paths) {
-    try {
-      images.emplace(path, host::image_size(path, qcow2));
-    } catch (const Error&) {
-      // What is not there has no size; libvirt leaves it out as well.
-    }
+    // What is not there has no size; libvirt leaves it out as well.
+    if (const auto size = host::image_size(path, qcow2)) images.emplace(path, *size);
   }
   return images;
 }

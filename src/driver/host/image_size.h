@@ -1,7 +1,10 @@
 #pragma once
 
 #include <cstdint>
+#include <expected>
 #include <string>
+
+#include "driver/core/error.h"
 
 namespace host {
 
@@ -14,8 +17,9 @@ struct ImageSize {
 };
 
 /// `qcow2`: the capacity stands in the image's header. Never waits for a peer, as opening a FIFO would, but for the
-/// storage: for the pool. Throws Error: SYSTEM_ERROR naming the path; OPERATION_FAILED for what is neither a file nor a
-/// block device, and for a header that is none.
-ImageSize image_size(const std::string& path, bool qcow2);
+/// storage: for the pool. Or why there is none, not thrown since whoever asks for many meets many that are away:
+/// SYSTEM_ERROR naming the path; OPERATION_FAILED for what is neither a file nor a block device, and for a header that
+/// is none.
+std::expected<ImageSize, core::Error> image_size(const std::string& path, bool qcow2);
 
 }  // namespace host

@@ -25,7 +25,7 @@ class ImageSize : public testing::Test {
 TEST_F(ImageSize, OfASparseRawFileIsItsEnd) {
   const std::string path = file("");
   std::filesystem::resize_file(path, 1 << 20);
-  const auto size = host::image_size(path, false);
+  const auto size = host::image_size(path, false).value();
   EXPECT_EQ(size.capacity, 1u << 20);
   EXPECT_EQ(size.physical, 1u << 20);
   EXPECT_EQ(size.allocation, 0u);
@@ -36,19 +36,19 @@ TEST_F(ImageSize, OfAQcow2StandsInItsHeader) {
   std::string header = "QFI\xfb";
   header.resize(24);
   header += std::string("\0\0\0\1\0\0\0\0", 8);
-  const auto size = host::image_size(file(header), true);
+  const auto size = host::image_size(file(header), true).value();
   EXPECT_EQ(size.capacity, std::uint64_t{1} << 32);
   EXPECT_EQ(size.physical, 32u);
 }
 
 TEST_F(ImageSize, RefusesWhatIsNoImage) {
-  EXPECT_THROW(host::image_size(folder_ + "/none", false), core::Error);
-  EXPECT_THROW(host::image_size(folder_, false), core::Error);
-  EXPECT_THROW(host::image_size(file("QFI\xfb"), true), core::Error);  // cut short
-  EXPECT_THROW(host::image_size(file(std::string(64, 'x')), true), core::Error);
+  EXPECT_FALSE(host::image_size(folder_ + "/none", false));
+  EXPECT_FALSE(host::image_size(folder_, false));
+  EXPECT_FALSE(host::image_size(file("QFI\xfb"), true));  // cut short
+  EXPECT_FALSE(host::image_size(file(std::string(64, 'x')), true));
   const std::string fifo = folder_ + "/fifo";
   ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
-  EXPECT_THROW(host::image_size(fifo, true), core::Error);  // and does not wait for a writer
+  EXPECT_FALSE(host::image_size(fifo, true));  // and does not wait for a writer
 }
 
 }  // namespace
