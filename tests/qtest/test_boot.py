@@ -26,10 +26,11 @@ def tables(test):
     return {data[:4]: data for data in (table(test, address) for address, in struct.iter_unpack("<Q", root[36:]))}
 
 
-def test_the_tables(start):
-    test = start().test
+@pytest.mark.parametrize("ports", [0, 3])
+def test_the_tables(start, ports):
+    test = start(*(word for n in range(1, ports + 1) for word in ("-device", f"pcie-root-port,id=pci.{n},port={n},chassis={n},bus=pcie.0,addr={n}"))).test
     found = tables(test)
-    assert set(found) == {b"FACP", b"APIC", b"MCFG"}
+    assert set(found) == {b"FACP", b"APIC", b"MCFG", b"SSDT"}
     fadt = found[b"FACP"]
     facs, dsdt = struct.unpack_from("<II", fadt, 36)
     assert test.read(facs, 4) == b"FACS" and facs % 64 == 0
@@ -38,7 +39,8 @@ def test_the_tables(start):
     assert struct.unpack_from("<I", fadt, 56)[0] == 0x600 and struct.unpack_from("<I", fadt, 64)[0] == 0x604 and struct.unpack_from("<I", fadt, 76)[0] == 0x608
     assert fadt[116:128] == bytes([1, 8, 0, 1]) + struct.pack("<Q", 0xCF9) and fadt[128] == 6, "the reset register"
     base, segment, first, last = struct.unpack_from("<QHBB", found[b"MCFG"], 44)
-    assert (base, segment, first, last) == (0xB000_0000, 0, 0, 255)
+    assert (base, segment, first, last) == (0xB000_0000, 0, 0, ports), "a bus behind each port, and no more to look for"
+    assert found[b"SSDT"][36:] == b"\x08LBUS\x0a" + bytes([ports])
 
 
 @pytest.mark.parametrize("cpus, topology, ids", [(1, "", [0]), (4, ",sockets=1,cores=4,threads=1", [0, 1, 2, 3]),

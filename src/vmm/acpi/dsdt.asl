@@ -2,6 +2,8 @@
 // machine/q35_layout.h.
 DefinitionBlock ("", "DSDT", 2, "STRATO", "VIRTQ35 ", 1)
 {
+    External (LBUS, IntObj)  // the last bus of PCI (tables.cc)
+
     // Soft off: what is written to SLP_TYP (PM1 control).
     Name (\_S5, Package () { 5, 5, 0, 0 })
 
@@ -14,15 +16,23 @@ DefinitionBlock ("", "DSDT", 2, "STRATO", "VIRTQ35 ", 1)
             Name (_UID, 0)
             Name (_SEG, 0)
             Name (_BBN, 0)
-            Name (_CRS, ResourceTemplate ()
+            Method (_CRS, 0, Serialized)
             {
-                WordBusNumber (ResourceProducer, MinFixed, MaxFixed, PosDecode, 0, 0, 0xff, 0, 0x100)
-                IO (Decode16, 0xcf8, 0xcf8, 1, 8)
-                WordIO (ResourceProducer, MinFixed, MaxFixed, PosDecode, EntireRange, 0, 0x0000, 0x0cf7, 0, 0x0cf8)
-                WordIO (ResourceProducer, MinFixed, MaxFixed, PosDecode, EntireRange, 0, 0x0d00, 0xffff, 0, 0xf300)
-                DWordMemory (ResourceProducer, PosDecode, MinFixed, MaxFixed, NonCacheable, ReadWrite,
-                             0, 0xc0000000, 0xefffffff, 0, 0x30000000)
-            })
+                Name (ROOM, ResourceTemplate ()
+                {
+                    WordBusNumber (ResourceProducer, MinFixed, MaxFixed, PosDecode, 0, 0, 0xff, 0, 0x100, , , BUSN)
+                    IO (Decode16, 0xcf8, 0xcf8, 1, 8)
+                    WordIO (ResourceProducer, MinFixed, MaxFixed, PosDecode, EntireRange, 0, 0x0000, 0x0cf7, 0, 0x0cf8)
+                    WordIO (ResourceProducer, MinFixed, MaxFixed, PosDecode, EntireRange, 0, 0x0d00, 0xffff, 0, 0xf300)
+                    DWordMemory (ResourceProducer, PosDecode, MinFixed, MaxFixed, NonCacheable, ReadWrite,
+                                 0, 0xc0000000, 0xefffffff, 0, 0x30000000)
+                })
+                CreateWordField (ROOM, BUSN._MAX, LAST)
+                CreateWordField (ROOM, BUSN._LEN, SIZE)
+                LAST = LBUS
+                SIZE = LBUS + 1
+                Return (ROOM)
+            }
 
             // What the operating system may do by itself: everything of PCI Express but LTR, hot plugging included.
             Name (CTRL, 0)

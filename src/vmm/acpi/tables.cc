@@ -146,8 +146,16 @@ Bytes mcfg(const Config& config) {
       .put<std::uint64_t>(config.ecam)
       .put<std::uint16_t>(0)
       .put<std::uint8_t>(0)
-      .put<std::uint8_t>(255)
+      .put<std::uint8_t>(config.last_bus)
       .zeros(4);
+  return table.finish();
+}
+
+/// What dsdt.asl wants to know of the machine: Name (LBUS, last_bus) (§20.2.5.1, §20.2.3).
+Bytes ssdt(const Config& config) {
+  enum : std::uint8_t { name_op = 0x08, byte_prefix = 0x0a };
+  Table table("SSDT", 2);
+  table.put<std::uint8_t>(name_op).text("LBUS").put<std::uint8_t>(byte_prefix).put<std::uint8_t>(config.last_bus);
   return table.finish();
 }
 
@@ -191,7 +199,7 @@ std::uint64_t write_tables(const Config& config, const memory::GuestMemory& memo
   const std::uint64_t facs_at = place.put(facs(), 64);
   const std::uint64_t dsdt_at = place.put(dsdt());
   const std::uint64_t tables[] = {place.put_table(fadt(config, facs_at, dsdt_at)), place.put_table(madt(config)),
-                                  place.put_table(mcfg(config))};
+                                  place.put_table(mcfg(config)), place.put_table(ssdt(config))};
   Table xsdt("XSDT", 1);
   for (const std::uint64_t one : tables) xsdt.put<std::uint64_t>(one);
   const std::uint64_t xsdt_at = place.put_table(xsdt.finish());

@@ -18,6 +18,7 @@ struct Processor {
 struct Config {
   std::vector<Processor> processors;
   std::uint64_t ecam = 0;         ///< address of configuration space
+  std::uint8_t last_bus = 255;    ///< of PCI; Linux looks at every place of each bus up to it
   std::uint16_t power_ports = 0;  ///< of the power management block
   std::uint8_t sci = 9;           ///< its interrupt
   std::uint16_t reset_port = 0xcf9;

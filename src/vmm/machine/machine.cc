@@ -45,6 +45,12 @@ acpi::SmbiosConfig smbios(const cmdline::Config& config) {
   return tables;
 }
 
+/// Each port has one bus behind it.
+std::uint8_t last_bus(const cmdline::Config& config) {
+  const auto is_port = [](const cmdline::Device& one) { return std::holds_alternative<cmdline::RootPort>(one); };
+  return static_cast<std::uint8_t>(std::min<std::ptrdiff_t>(std::ranges::count_if(config.devices, is_port), 255));
+}
+
 /// What the command line knows and this program has not.
 void refuse_absent(const cmdline::Config& config) {
   const auto refuse = [](const char* what) { throw std::invalid_argument(what); };
@@ -353,6 +359,7 @@ void Machine::boot() {
     tables.processors.push_back({cpus.apic_id(index), index < config_.smp.cpus});
   }
   tables.ecam = q35::ecam;
+  tables.last_bus = last_bus(config_);
   tables.power_ports = q35::power_ports;
   tables.sci = q35::sci_gsi;
   const std::uint64_t root = acpi::write_tables(tables, memory, q35::tables, q35::tables_size);
