@@ -14,6 +14,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -326,6 +327,9 @@ wait
 
 
 def main(which, arguments):
+    # Asked to end, also one that a shell began in the background, with SIGINT ignored, takes its box with it.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         return {"run": main_run, "serve": main_serve}[which](arguments)
     except (BoxError, subprocess.CalledProcessError) as error:

@@ -1,6 +1,5 @@
 """tests/box/serve: a host with KVM for clients outside the box, who reach its daemon over TCP."""
 import re
-import signal
 import subprocess
 
 import pexpect
@@ -29,7 +28,7 @@ def uri(pytestconfig):
         try:
             yield next(found[1] for line in process.stdout if (found := re.search(r"box: (stratovirt\+tcp://\S+)", line)))
         finally:
-            process.send_signal(signal.SIGINT)
+            process.terminate()
             process.wait(PATIENCE)
 
 
