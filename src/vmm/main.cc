@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <exception>
 #include <functional>
+#include <future>
 #include <optional>
 #include <string>
 #include <vector>
@@ -113,6 +114,7 @@ int run(const cmdline::Config& config) {
     if (background) background->keep_errors = true;
   }
   const bool simulated = config.accel != cmdline::Accel::kvm;
+  auto hypervisor = std::async(std::launch::async, make_hypervisor, config.accel);
   loop::Clock clock(simulated ? loop::Clock::Kind::simulated : loop::Clock::Kind::real);
   loop::Loop loop(clock);
   std::optional<machine::Machine> machine;
@@ -121,7 +123,7 @@ int run(const cmdline::Config& config) {
   {
     const base::Lock lock(loop.mutex());
     machine.emplace(
-        config, clock, loop, make_hypervisor(config.accel),
+        config, clock, loop, std::move(hypervisor),
         [&](const machine::Event& event) {
           if (monitors) monitors->tell(to_monitor(event));
         },

@@ -1,12 +1,10 @@
 #include "vmm/firmware/linux_boot.h"
 
-#include <asm/bootparam.h>
 #include <elf.h>
 
 #include <algorithm>
 #include <array>
 #include <cstring>
-#include <optional>
 #include <stdexcept>
 
 namespace firmware {
@@ -34,23 +32,6 @@ void put_command_line(const GuestMemory& memory, const std::string& line, std::u
   put(memory, layout::command_line, {reinterpret_cast<const std::uint8_t*>(line.c_str()), line.size() + 1});
 }
 
-struct Loaded {
-  std::uint64_t address = 0, size = 0;
-};
-
-/// As high as the kernel can reach it, out of its own way.
-Loaded load_initrd(const Image* file, const GuestMemory& memory, std::uint64_t highest, std::uint64_t kernel_end) {
-  if (!file) return {};
-  const Image& image = *file;
-  constexpr std::uint64_t page = 4096;
-  const auto& low = memory.regions().front();
-  const std::uint64_t end = std::min(highest + 1, low.address + low.bytes.size());
-  const std::uint64_t address = image.size() < end ? (end - image.size()) / page * page : 0;
-  if (address < kernel_end) fail("the guest has too little memory for '" + image.path() + "' beside the kernel");
-  image.load(0, image.size(), address, memory);
-  return {address, image.size()};
-}
-
 /// The first 4 GiB mapped as they are, by pages of 2 MiB.
 void put_page_tables(const GuestMemory& memory) {
   constexpr std::uint64_t present_writable = 3, large = 0x80, size = 4096, entries = 512, directories = 4;
@@ -68,49 +49,6 @@ void put_page_tables(const GuestMemory& memory) {
 
 constexpr std::uint64_t setup_header_at = 0x1f1;
 constexpr std::uint32_t header_magic = 0x53726448;  // "HdrS"
-
-LinuxEntry load_bzimage(const Image& image, const setup_header& header, const LinuxConfig& config,
-                        const GuestMemory& memory) {
-  constexpr std::uint16_t oldest = 0x20c;  // the first with a 64-bit entry
-  if (header.version < oldest || !(header.xloadflags & XLF_KERNEL_64)) {
-    fail("'" + image.path() + "' is a kernel without a 64-bit entry");
-  }
-  if (!(header.loadflags & LOADED_HIGH)) fail("'" + image.path() + "' is no bzImage");
-  const std::uint64_t setup = (header.setup_sects ? header.setup_sects : 4U) * std::uint64_t{512} + 512;
-  if (image.size() <= setup) fail("'" + image.path() + "' ends before its kernel");
-  const std::uint64_t size = image.size() - setup;
-  std::uint64_t address = header.pref_address;
-  const std::uint64_t align = header.kernel_alignment ? header.kernel_alignment : 1;
-  if (header.relocatable_kernel && !memory.slice(address, std::max<std::uint64_t>(size, header.init_size))) {
-    address = (layout::high_memory + align - 1) / align * align;
-  }
-  const std::uint64_t end = address + std::max<std::uint64_t>(size, header.init_size);
-  if (!memory.slice(address, end - address)) {
-    fail("the guest has too little memory for '" + image.path() + "', which needs " +
-         std::to_string((end + 0xfffff) >> 20) + " MiB");
-  }
-  image.load(setup, size, address, memory);
-
-  boot_params params{};
-  params.hdr = header;
-  params.hdr.type_of_loader = 0xff;  // none that has a number
-  params.hdr.loadflags = static_cast<std::uint8_t>(params.hdr.loadflags & ~(CAN_USE_HEAP));
-  params.hdr.cmd_line_ptr = layout::command_line;
-  const Loaded initrd = load_initrd(config.initrd, memory, header.initrd_addr_max, end);
-  params.hdr.ramdisk_image = static_cast<std::uint32_t>(initrd.address);
-  params.hdr.ramdisk_size = static_cast<std::uint32_t>(initrd.size);
-  params.acpi_rsdp_addr = config.acpi_rsdp;
-  if (config.map.size() > std::size(params.e820_table)) fail("too many ranges of memory");
-  params.e820_entries = static_cast<std::uint8_t>(config.map.size());
-  for (std::size_t i = 0; i < config.map.size(); ++i) {
-    params.e820_table[i] = {config.map[i].address, config.map[i].size, static_cast<std::uint32_t>(config.map[i].kind)};
-  }
-  put_command_line(memory, config.command_line, std::uint64_t{header.cmdline_size} + 1);
-  put_value(memory, layout::zero_page, params);
-  put_page_tables(memory);
-  constexpr std::uint64_t entry_64 = 0x200;
-  return {LinuxEntry::Kind::linux_64, address + entry_64, layout::zero_page, layout::page_tables, layout::gdt};
-}
 
 // --- an ELF kernel
 
@@ -153,36 +91,111 @@ std::optional<std::uint64_t> find_pvh_entry(const Image& image, const Elf64_Phdr
   return {};
 }
 
-LinuxEntry load_elf(const Image& image, const LinuxConfig& config, const GuestMemory& memory) {
-  const auto header = image.read_as<Elf64_Ehdr>(0);
+}  // namespace
+
+/// As high as the kernel can reach it, out of its own way.
+Linux::Place Linux::load_initrd(const GuestMemory& memory, std::uint64_t highest, std::uint64_t kernel_end) const {
+  if (!initrd_) return {};
+  constexpr std::uint64_t page = 4096;
+  const auto& low = memory.regions().front();
+  const std::uint64_t end = std::min(highest + 1, low.address + low.bytes.size());
+  const std::uint64_t address = initrd_->size() < end ? (end - initrd_->size()) / page * page : 0;
+  if (address < kernel_end) fail("the guest has too little memory for '" + initrd_->path() + "' beside the kernel");
+  initrd_->load(0, initrd_->size(), address, memory);
+  return {address, initrd_->size()};
+}
+
+void Linux::load_bzimage(const setup_header& header, const GuestMemory& memory) {
+  constexpr std::uint16_t oldest = 0x20c;  // the first with a 64-bit entry
+  constexpr std::uint64_t entry_64 = 0x200;
+  if (header.version < oldest || !(header.xloadflags & XLF_KERNEL_64)) {
+    fail("'" + kernel_.path() + "' is a kernel without a 64-bit entry");
+  }
+  if (!(header.loadflags & LOADED_HIGH)) fail("'" + kernel_.path() + "' is no bzImage");
+  const std::uint64_t setup = (header.setup_sects ? header.setup_sects : 4U) * std::uint64_t{512} + 512;
+  if (kernel_.size() <= setup) fail("'" + kernel_.path() + "' ends before its kernel");
+  const std::uint64_t size = kernel_.size() - setup;
+  std::uint64_t address = header.pref_address;
+  const std::uint64_t align = header.kernel_alignment ? header.kernel_alignment : 1;
+  if (header.relocatable_kernel && !memory.slice(address, std::max<std::uint64_t>(size, header.init_size))) {
+    address = (layout::high_memory + align - 1) / align * align;
+  }
+  const std::uint64_t end = address + std::max<std::uint64_t>(size, header.init_size);
+  if (!memory.slice(address, end - address)) {
+    fail("the guest has too little memory for '" + kernel_.path() + "', which needs " +
+         std::to_string((end + 0xfffff) >> 20) + " MiB");
+  }
+  kernel_.load(setup, size, address, memory);
+  header_ = header;
+  entry_ = address + entry_64;
+  initrd_place_ = load_initrd(memory, header.initrd_addr_max, end);
+}
+
+void Linux::load_elf(const GuestMemory& memory, bool blank) {
+  const auto header = kernel_.read_as<Elf64_Ehdr>(0);
   if (header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_machine != EM_X86_64 ||
       header.e_phentsize != sizeof(Elf64_Phdr)) {
-    fail("'" + image.path() + "' is an ELF file of another machine");
+    fail("'" + kernel_.path() + "' is an ELF file of another machine");
   }
   std::optional<std::uint64_t> entry;
   std::uint64_t end = layout::high_memory;
   for (unsigned i = 0; i < header.e_phnum; ++i) {
-    const auto segment = image.read_as<Elf64_Phdr>(header.e_phoff + i * sizeof(Elf64_Phdr));
-    if (segment.p_type == PT_NOTE && !entry) entry = find_pvh_entry(image, segment);
+    const auto segment = kernel_.read_as<Elf64_Phdr>(header.e_phoff + i * sizeof(Elf64_Phdr));
+    if (segment.p_type == PT_NOTE && !entry) entry = find_pvh_entry(kernel_, segment);
     if (segment.p_type != PT_LOAD || segment.p_memsz == 0) continue;
-    if (segment.p_filesz > segment.p_memsz) fail("'" + image.path() + "' has a segment that is longer than itself");
-    image.load(segment.p_offset, segment.p_filesz, segment.p_paddr, memory);
+    if (segment.p_filesz > segment.p_memsz) fail("'" + kernel_.path() + "' has a segment that is longer than itself");
+    kernel_.load(segment.p_offset, segment.p_filesz, segment.p_paddr, memory);
     const auto rest = memory.slice(segment.p_paddr + segment.p_filesz, segment.p_memsz - segment.p_filesz);
-    if (!rest) fail("the guest has too little memory for '" + image.path() + "'");
-    if (!config.memory_is_zero) std::ranges::fill(*rest, std::uint8_t{0});
+    if (!rest) fail("the guest has too little memory for '" + kernel_.path() + "'");
+    if (!blank) std::ranges::fill(*rest, std::uint8_t{0});
     end = std::max(end, segment.p_paddr + segment.p_memsz);
   }
-  if (!entry) fail("'" + image.path() + "' has no PVH entry: the kernel was built without CONFIG_PVH");
+  if (!entry) fail("'" + kernel_.path() + "' has no PVH entry: the kernel was built without CONFIG_PVH");
+  header_.reset();
+  entry_ = *entry;
+  initrd_place_ = load_initrd(memory, 0xffff'ffff, end);
+}
 
-  const Loaded initrd = load_initrd(config.initrd, memory, 0xffff'ffff, end);
+void Linux::load(const GuestMemory& memory, bool blank) {
+  if (kernel_.size() >= sizeof(Elf64_Ehdr) &&
+      kernel_.read_as<std::array<char, SELFMAG>>(0) == std::array{'\x7f', 'E', 'L', 'F'}) {
+    return load_elf(memory, blank);
+  }
+  if (kernel_.size() > setup_header_at + sizeof(setup_header)) {
+    const auto header = kernel_.read_as<setup_header>(setup_header_at);
+    if (header.header == header_magic) return load_bzimage(header, memory);
+  }
+  fail("'" + kernel_.path() + "' is neither a bzImage nor an ELF kernel");
+}
+
+void Linux::describe_bzimage(const LinuxConfig& config, const GuestMemory& memory) const {
+  boot_params params{};
+  params.hdr = *header_;
+  params.hdr.type_of_loader = 0xff;  // none that has a number
+  params.hdr.loadflags = static_cast<std::uint8_t>(params.hdr.loadflags & ~(CAN_USE_HEAP));
+  params.hdr.cmd_line_ptr = layout::command_line;
+  params.hdr.ramdisk_image = static_cast<std::uint32_t>(initrd_place_.address);
+  params.hdr.ramdisk_size = static_cast<std::uint32_t>(initrd_place_.size);
+  params.acpi_rsdp_addr = config.acpi_rsdp;
+  if (config.map.size() > std::size(params.e820_table)) fail("too many ranges of memory");
+  params.e820_entries = static_cast<std::uint8_t>(config.map.size());
+  for (std::size_t i = 0; i < config.map.size(); ++i) {
+    params.e820_table[i] = {config.map[i].address, config.map[i].size, static_cast<std::uint32_t>(config.map[i].kind)};
+  }
+  put_command_line(memory, config.command_line, std::uint64_t{header_->cmdline_size} + 1);
+  put_value(memory, layout::zero_page, params);
+  put_page_tables(memory);
+}
+
+void Linux::describe_elf(const LinuxConfig& config, const GuestMemory& memory) const {
   StartInfo info;
   std::uint64_t at = layout::start_info + sizeof info;
   info.command_line = layout::command_line;
   info.rsdp = config.acpi_rsdp;
-  if (initrd.size > 0) {
+  if (initrd_place_.size > 0) {
     info.modules = 1;
     info.module_list = at;
-    put_value(memory, at, Module{initrd.address, initrd.size, 0, 0});
+    put_value(memory, at, Module{initrd_place_.address, initrd_place_.size, 0, 0});
     at += sizeof(Module);
   }
   info.memory_map = at;
@@ -193,22 +206,15 @@ LinuxEntry load_elf(const Image& image, const LinuxConfig& config, const GuestMe
   }
   put_command_line(memory, config.command_line, layout::command_line_size);
   put_value(memory, layout::start_info, info);
-  return {LinuxEntry::Kind::pvh, *entry, layout::start_info, 0, layout::gdt};
 }
 
-}  // namespace
-
-LinuxEntry load_linux(const LinuxConfig& config, const GuestMemory& memory) {
-  const Image& image = config.kernel;
-  if (image.size() >= sizeof(Elf64_Ehdr) &&
-      image.read_as<std::array<char, SELFMAG>>(0) == std::array{'\x7f', 'E', 'L', 'F'}) {
-    return load_elf(image, config, memory);
+LinuxEntry Linux::describe(const LinuxConfig& config, const GuestMemory& memory) const {
+  if (header_) {
+    describe_bzimage(config, memory);
+    return {LinuxEntry::Kind::linux_64, entry_, layout::zero_page, layout::page_tables, layout::gdt};
   }
-  if (image.size() > setup_header_at + sizeof(setup_header)) {
-    const auto header = image.read_as<setup_header>(setup_header_at);
-    if (header.header == header_magic) return load_bzimage(image, header, config, memory);
-  }
-  fail("'" + image.path() + "' is neither a bzImage nor an ELF kernel");
+  describe_elf(config, memory);
+  return {LinuxEntry::Kind::pvh, entry_, layout::start_info, 0, layout::gdt};
 }
 
 }  // namespace firmware

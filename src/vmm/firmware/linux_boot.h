@@ -1,7 +1,11 @@
 #pragma once
 
+#include <asm/bootparam.h>
+
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "vmm/firmware/image.h"
@@ -16,14 +20,11 @@ struct MemoryRange {
   Kind kind = Kind::ram;
 };
 
-/// What a kernel is booted with.
+/// What a kernel is told.
 struct LinuxConfig {
-  const Image& kernel;
-  const Image* initrd = nullptr;
   std::string command_line;
   std::uint64_t acpi_rsdp = 0;  ///< where the tables begin
   std::vector<MemoryRange> map;
-  bool memory_is_zero = false;  ///< nothing was ever in it: what is to be zero need not be written
 };
 
 /// Where the first vCPU is to begin.
@@ -33,10 +34,35 @@ struct LinuxEntry {
   std::uint64_t instruction = 0, argument = 0, page_tables = 0, gdt = 0;
 };
 
-/// Puts a kernel and what it is given into memory: a bzImage by the 64-bit boot protocol (kernel documentation,
-/// arch/x86/boot), an ELF kernel by PVH (Xen, misc/pvh) where it has the note for it. Again at each reset, since a
-/// guest may have written over all of it. Throws std::runtime_error naming the file and what is wrong with it.
-LinuxEntry load_linux(const LinuxConfig& config, const memory::GuestMemory& memory);
+/// A kernel and its initrd: a bzImage by the 64-bit boot protocol (kernel documentation, arch/x86/boot), an ELF kernel
+/// by PVH (Xen, misc/pvh) where it has the note for it. Throws std::runtime_error naming the file and what is wrong
+/// with it.
+class Linux {
+ public:
+  Linux(Image kernel, std::optional<Image> initrd) : kernel_(std::move(kernel)), initrd_(std::move(initrd)) {}
+
+  /// Puts both into memory, above the first megabyte; again at each reset, since a guest may have written over all of
+  /// it. `blank`: nothing was ever in that memory, and what is to be zero need not be written.
+  void load(const memory::GuestMemory& memory, bool blank);
+  /// Writes what the kernel that is in memory is to know, below the first megabyte.
+  LinuxEntry describe(const LinuxConfig& config, const memory::GuestMemory& memory) const;
+
+ private:
+  struct Place {
+    std::uint64_t address = 0, size = 0;
+  };
+  Place load_initrd(const memory::GuestMemory& memory, std::uint64_t highest, std::uint64_t kernel_end) const;
+  void load_bzimage(const setup_header& header, const memory::GuestMemory& memory);
+  void load_elf(const memory::GuestMemory& memory, bool blank);
+  void describe_bzimage(const LinuxConfig& config, const memory::GuestMemory& memory) const;
+  void describe_elf(const LinuxConfig& config, const memory::GuestMemory& memory) const;
+
+  Image kernel_;
+  std::optional<Image> initrd_;
+  std::optional<setup_header> header_;  ///< of a bzImage
+  std::uint64_t entry_ = 0;
+  Place initrd_place_;
+};
 
 /// Where in low memory things are put; nothing else may be there.
 namespace layout {

@@ -10,7 +10,7 @@
 #include "vmm/acpi/smbios.h"
 #include "vmm/acpi/tables.h"
 #include "vmm/cmdline/parts.h"
-#include "vmm/firmware/linux_boot.h"
+#include "vmm/firmware/image.h"
 
 namespace machine {
 namespace {
@@ -61,6 +61,17 @@ void refuse_absent(const cmdline::Config& config) {
   if (!config.numa_nodes.empty()) refuse("-numa: this program has no NUMA nodes");
 }
 
+/// The kernel that the configuration names, in memory; none where it names none.
+std::optional<firmware::Linux> load_linux(const cmdline::Config& config, const Ram& ram) {
+  if (config.kernel.empty()) return {};
+  const auto open = [](const std::string& path) { return firmware::Image(path, open_named(path, O_RDONLY)); };
+  std::optional<firmware::Image> initrd;
+  if (!config.initrd.empty()) initrd = open(config.initrd);
+  std::optional<firmware::Linux> made(std::in_place, open(config.kernel), std::move(initrd));
+  made->load(ram.memory(), ram.blank());
+  return made;
+}
+
 /// Lets go of a lock for as long as this lives.
 class Unlock {
  public:
@@ -88,24 +99,21 @@ const char* to_string(RunState state) {
 }
 
 Machine::Machine(const cmdline::Config& config, loop::Clock& clock, loop::Loop& loop,
-                 std::unique_ptr<hypervisor::Hypervisor> hypervisor, std::function<void(const Event&)> notify,
-                 const std::function<void()>& iothread_begun)
+                 std::future<std::unique_ptr<hypervisor::Hypervisor>> hypervisor,
+                 std::function<void(const Event&)> notify, const std::function<void()>& iothread_begun)
     : config_((refuse_absent(config), config)),
       clock_(clock),
       loop_(loop),
-      hypervisor_(std::move(hypervisor)),
+      ram_(ram_backend(config.memory)),
+      linux_(load_linux(config, ram_)),
+      hypervisor_(hypervisor.get()),
       notify_(std::move(notify)),
-      board_(*hypervisor_, loop, ram_backend(config.memory),
+      board_(*hypervisor_, loop, ram_,
              {.power_off = [this] { power_off(); },
               .reset = [this] { reset(true); },
               .panic = [this](platform::Panic::Event event) { panicked(event); }}),
       devices_(board_, *hypervisor_, backends_, loop, config.smp.cpus,
                [this](const std::string& id) { device_gone(id); }) {
-  const auto open_image = [](std::optional<firmware::Image>& image, const std::string& path) {
-    if (!path.empty()) image.emplace(path, open_named(path, O_RDONLY));
-  };
-  open_image(kernel_, config_.kernel);
-  open_image(initrd_, config_.initrd);
   for (const cmdline::Chardev& one : config_.chardevs) machine::add_chardev(backends_, one, loop_);
   for (const cmdline::Iothread& one : config_.iothreads) {
     backends_.iothreads[one.id] = std::make_unique<IoThread>(one.id, clock_, iothread_begun);
@@ -244,6 +252,7 @@ void Machine::reset(bool by_guest) {
 void Machine::do_reset() {
   board_.reset();
   if (auto* const vm = dynamic_cast<kvm::Vm*>(hypervisor_.get())) vm->reset();
+  if (linux_) linux_->load(ram_.memory(), false);
   boot();
 }
 
@@ -350,9 +359,9 @@ void Machine::remove_chardev(const std::string& id) {
 
 // --- booting
 
-/// Writes the tables, the kernel and its boot data into memory, and points the first vCPU at it.
+/// Writes the tables and the kernel's boot data into memory, and points the first vCPU at it.
 void Machine::boot() {
-  const memory::GuestMemory& memory = board_.memory();
+  const memory::GuestMemory& memory = ram_.memory();
   const cpu::Topology cpus = topology(config_.smp);
   acpi::Config tables;
   for (unsigned index = 0; index < config_.smp.max_cpus; ++index) {
@@ -366,23 +375,18 @@ void Machine::boot() {
   acpi::write_smbios(smbios(config_), memory, q35::smbios, q35::smbios_size);
 
   cpu::Entry entry;
-  if (kernel_) {
-    firmware::LinuxConfig linux{.kernel = *kernel_,
-                                .initrd = initrd_ ? &*initrd_ : nullptr,
-                                .command_line = config_.append,
-                                .acpi_rsdp = root,
-                                .map = {},
-                                .memory_is_zero = !booted_};
+  if (linux_) {
+    firmware::LinuxConfig told{.command_line = config_.append, .acpi_rsdp = root, .map = {}};
     using Kind = firmware::MemoryRange::Kind;
-    linux.map = {{0, firmware::layout::ebda, Kind::ram},
-                 {firmware::layout::ebda, firmware::layout::high_memory - firmware::layout::ebda, Kind::reserved}};
+    told.map = {{0, firmware::layout::ebda, Kind::ram},
+                {firmware::layout::ebda, firmware::layout::high_memory - firmware::layout::ebda, Kind::reserved}};
     for (const auto& region : memory.regions()) {
       const std::uint64_t begin = std::max(region.address, firmware::layout::high_memory);
-      linux.map.push_back({begin, region.address + region.bytes.size() - begin, Kind::ram});
+      told.map.push_back({begin, region.address + region.bytes.size() - begin, Kind::ram});
     }
-    linux.map.push_back({q35::ecam, q35::ecam_size, Kind::reserved});
-    std::ranges::sort(linux.map, {}, &firmware::MemoryRange::address);
-    const firmware::LinuxEntry start = firmware::load_linux(linux, memory);
+    told.map.push_back({q35::ecam, q35::ecam_size, Kind::reserved});
+    std::ranges::sort(told.map, {}, &firmware::MemoryRange::address);
+    const firmware::LinuxEntry start = linux_->describe(told, memory);
     entry = {.mode = start.kind == firmware::LinuxEntry::Kind::pvh ? cpu::Entry::Mode::protected_mode
                                                                    : cpu::Entry::Mode::long_mode,
              .instruction = start.instruction,

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <future>
 #include <memory>
 #include <optional>
 #include <string>
@@ -11,7 +12,7 @@
 #include "vmm/cpu/vcpu_thread.h"
 #include "vmm/cpu/x86_64/cpuid.h"
 #include "vmm/cpu/x86_64/state.h"
-#include "vmm/firmware/image.h"
+#include "vmm/firmware/linux_boot.h"
 #include "vmm/machine/backends.h"
 #include "vmm/machine/devices.h"
 #include "vmm/machine/q35.h"
@@ -34,9 +35,10 @@ struct Event {
 class Machine {
  public:
   /// Makes the machine that the configuration describes, not yet running; each iothread runs `iothread_begun` first.
+  /// Memory is filled while the hypervisor is still being made, which waits for the host's kernel more than it works.
   /// Throws std::exception, whose text names what cannot be had.
   Machine(const cmdline::Config& config, loop::Clock& clock, loop::Loop& loop,
-          std::unique_ptr<hypervisor::Hypervisor> hypervisor, std::function<void(const Event&)> notify,
+          std::future<std::unique_ptr<hypervisor::Hypervisor>> hypervisor, std::function<void(const Event&)> notify,
           const std::function<void()>& iothread_begun);
   Machine(const Machine&) = delete;
   Machine& operator=(const Machine&) = delete;
@@ -100,12 +102,13 @@ class Machine {
   cmdline::Config config_;
   loop::Clock& clock_;
   loop::Loop& loop_;
+  Ram ram_;
+  std::optional<firmware::Linux> linux_;  ///< in memory
   std::unique_ptr<hypervisor::Hypervisor> hypervisor_;
   std::function<void(const Event&)> notify_;
   RunState state_ = RunState::prelaunch;
   bool reset_requested_ = false, booted_ = false;
 
-  std::optional<firmware::Image> kernel_, initrd_;
   Backends backends_;
   Q35 board_;
   Devices devices_;

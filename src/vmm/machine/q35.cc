@@ -12,17 +12,18 @@ constexpr pci::Identity host_bridge{.vendor = 0x8086, .device = 0x29c0, .class_c
 constexpr pci::Identity isa_bridge{.vendor = 0x8086, .device = 0x2918, .class_code = 0x060100, .revision = 2};
 constexpr unsigned isa_devfn = 0x1f << 3;
 
-std::uint64_t low_part(std::uint64_t size) {
-  return std::min(size, low_ram_end);
-}
-
 std::int64_t host_seconds() {
   return std::time(nullptr);
 }
 
 }  // namespace
 
-Q35::Q35(hypervisor::Hypervisor& hypervisor, loop::Loop& loop, const memory::Backend& ram, BoardEvents events)
+Ram::Ram(const memory::Backend& backend) : mapping_(backend), low_(std::min(backend.size, low_ram_end)) {
+  memory_.add({0, mapping_.bytes().first(low_), mapping_.fd(), 0});
+  if (high() > 0) memory_.add({high_ram, mapping_.bytes().subspan(low_), mapping_.fd(), low_});
+}
+
+Q35::Q35(hypervisor::Hypervisor& hypervisor, loop::Loop& loop, const Ram& ram, BoardEvents events)
     : hypervisor_(hypervisor),
       ram_(ram),
       lines_(hypervisor),
@@ -35,12 +36,9 @@ Q35::Q35(hypervisor::Hypervisor& hypervisor, loop::Loop& loop, const memory::Bac
           loop, [this](bool high) { hypervisor_.set_line(sci_gsi, high); }, std::move(events.power_off)),
       reset_control_(events.reset),
       keyboard_(std::move(events.reset)),
-      rtc_(host_seconds, low_part(ram.size), ram.size - low_part(ram.size)),
+      rtc_(host_seconds, ram.low(), ram.high()),
       panic_(std::move(events.panic)) {
-  const std::uint64_t low = low_part(ram.size);
-  memory_.add({0, ram_.bytes().first(low), ram_.fd(), 0});
-  if (low < ram.size) memory_.add({high_ram, ram_.bytes().subspan(low), ram_.fd(), low});
-  for (const auto& region : memory_.regions()) slots_.push_back(hypervisor_.map(region.address, region.bytes, false));
+  for (const auto& region : memory().regions()) slots_.push_back(hypervisor_.map(region.address, region.bytes, false));
 
   const auto port = [this](std::uint64_t base, std::uint64_t size, bus::Handler& handler) {
     places_.push_back(ports_.place(base, size, handler));

@@ -28,13 +28,30 @@ struct BoardEvents {
   std::function<void(platform::Panic::Event)> panic;
 };
 
+/// RAM at the board's addresses, which can be filled before there is a board around it.
+class Ram {
+ public:
+  /// Throws std::system_error.
+  explicit Ram(const memory::Backend& backend);
+
+  const memory::GuestMemory& memory() const { return memory_; }
+  std::uint64_t low() const { return low_; }  ///< bytes below 4 GiB
+  std::uint64_t high() const { return mapping_.bytes().size() - low_; }
+  bool blank() const { return mapping_.blank(); }
+
+ private:
+  memory::Mapping mapping_;
+  std::uint64_t low_;
+  memory::GuestMemory memory_;
+};
+
 /// A q35 board: memory, the buses, and what is soldered on. No vCPU and nothing that can be plugged.
 class Q35 {
  public:
   /// Throws std::system_error.
-  Q35(hypervisor::Hypervisor& hypervisor, loop::Loop& loop, const memory::Backend& ram, BoardEvents events);
+  Q35(hypervisor::Hypervisor& hypervisor, loop::Loop& loop, const Ram& ram, BoardEvents events);
 
-  const memory::GuestMemory& memory() const { return memory_; }
+  const memory::GuestMemory& memory() const { return ram_.memory(); }
   bus::Bus& memory_bus() { return memory_bus_; }
   bus::Bus& ports() { return ports_; }
   pci::Bus& pci() { return pci_; }
@@ -46,8 +63,7 @@ class Q35 {
 
  private:
   hypervisor::Hypervisor& hypervisor_;
-  memory::Mapping ram_;
-  memory::GuestMemory memory_;
+  const Ram& ram_;
   std::vector<std::unique_ptr<hypervisor::MappedMemory>> slots_;
   bus::Bus memory_bus_, ports_;
   InterruptLines lines_;

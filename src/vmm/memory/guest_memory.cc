@@ -64,6 +64,8 @@ Mapping::Mapping(const Backend& backend) : fd_(open_backend(backend)) {
     base::throw_errno(
         EINVAL, "memory of " + std::to_string(backend.size) + " bytes does not fit pages of " + std::to_string(page));
   }
+  struct stat status{};
+  blank_ = !fd_ || (::fstat(fd_.get(), &status) == 0 && status.st_size == 0);
   if (fd_ && ::ftruncate(fd_.get(), static_cast<off_t>(backend.size)) < 0) {
     base::throw_errno(errno, "cannot make a file of " + std::to_string(backend.size) + " bytes for guest memory");
   }
@@ -85,10 +87,12 @@ Mapping::Mapping(const Backend& backend) : fd_(open_backend(backend)) {
   }
 }
 
-Mapping::Mapping(Mapping&& other) noexcept : fd_(std::move(other.fd_)), bytes_(std::exchange(other.bytes_, {})) {}
+Mapping::Mapping(Mapping&& other) noexcept
+    : fd_(std::move(other.fd_)), blank_(other.blank_), bytes_(std::exchange(other.bytes_, {})) {}
 
 Mapping& Mapping::operator=(Mapping&& other) noexcept {
   std::swap(fd_, other.fd_);
+  std::swap(blank_, other.blank_);
   std::swap(bytes_, other.bytes_);
   return *this;
 }

@@ -33,9 +33,12 @@ class Mapping {
 
   std::span<std::uint8_t> bytes() const { return bytes_; }
   int fd() const { return fd_.get(); }
+  /// Nothing was in it when it was made: it was zeros.
+  bool blank() const { return blank_; }
 
  private:
   base::UniqueFd fd_;  ///< of shared or file memory
+  bool blank_ = true;
   std::span<std::uint8_t> bytes_;
 };
 
