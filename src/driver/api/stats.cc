@@ -42,7 +42,10 @@ using Images = std::map<std::string, host::ImageSize>;
 /// A domain's record in the making.
 class Record {
  public:
-  explicit Record(const instance::Instance& subject) : record_{wire(subject), {}} {}
+  explicit Record(const instance::Instance& subject) : record_{wire(subject), {}} {
+    constexpr std::size_t of_machine = 16, of_disk = 6;  // as many as one that is shut off has; one that runs grows
+    record_.params.reserve(of_machine + of_disk * subject.description().disks.size());
+  }
 
   /// `field` under "group.number.", or under "group." alone.
   template <class T>

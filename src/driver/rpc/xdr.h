@@ -59,14 +59,14 @@ class Encoder {
   explicit Encoder(Bytes& out) : out_(out) {}
 
   void put_word(std::uint32_t value) {
-    const std::array<std::uint8_t, 4> bytes{std::uint8_t(value >> 24), std::uint8_t(value >> 16),
-                                            std::uint8_t(value >> 8), std::uint8_t(value)};
-    out_.insert(out_.end(), bytes.begin(), bytes.end());
+    const std::uint32_t big_endian = std::endian::native == std::endian::little ? std::byteswap(value) : value;
+    put_raw(&big_endian, sizeof big_endian);
   }
+  /// Opaque bytes, and zeros up to a multiple of four.
   void put_raw(const void* data, std::size_t size) {
-    const auto* bytes = static_cast<const std::uint8_t*>(data);
-    out_.insert(out_.end(), bytes, bytes + size);
-    out_.resize(out_.size() + (0 - size) % 4);
+    const std::size_t at = out_.size();
+    out_.resize(at + size + (0 - size) % 4);
+    if (size > 0) std::memcpy(&out_[at], data, size);
   }
 
   template <class T>
