@@ -2,6 +2,7 @@
 import fcntl
 import os
 import re
+import select
 import socket
 import struct
 import termios
@@ -100,6 +101,7 @@ def make(start, tmp_path):
 def read_exactly(peer, count):
     got = b""
     while len(got) < count:
+        assert select.select([peer], [], [], 20)[0], f"{len(got)} bytes of {count}"
         part = peer.recv(count - len(got)) if isinstance(peer, socket.socket) else os.read(peer, count - len(got))
         assert part, got
         got += part
@@ -391,6 +393,25 @@ def test_a_peer_that_does_not_read_holds_the_driver_up(make):
     got = read_exactly(peer, 64 * size)
     assert got == data * 64
     wait_for(lambda: queue.used_index == 64, "all of it")
+
+
+@pytest.mark.ours("QEMU throws away what nobody reads")
+def test_what_was_kept_and_what_waits_behind_it_come_in_turn(make):
+    """A terminal takes a few KiB at a time, so that what was kept goes out in many parts, and the driver waits meanwhile."""
+    console = make(kind="pty,id=c")
+    name = console.machine.qmp.ask("query-chardev")[0]["filename"].removeprefix("pty:")
+    console.bring_up(queues=(0, 1))
+    console.pages = {}
+    early, late = (bytes(i * factor & 0xFF for i in range(60000)) for factor in (7, 11))
+    console.send(0, early)
+    terminal = os.open(name, os.O_RDWR | os.O_NOCTTY)
+    wait_for(lambda: console.machine.qmp.ask("query-chardev")[0]["frontend-open"], "a terminal in use")
+    queue = console.queues[1]
+    queue.send([(console.machine.put(late), len(late), False)])
+    console.test.read(0, 8)
+    assert read_exactly(terminal, len(early) + len(late)) == early + late
+    wait_for(lambda: queue.used_index == 2, "the driver to go on")
+    os.close(terminal)
 
 
 def test_a_peer_that_goes_away_frees_the_driver(make):

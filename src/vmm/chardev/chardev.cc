@@ -283,8 +283,7 @@ void Chardev::want() {
 
 void Chardev::ready(std::uint32_t events) {
   if (events & EPOLLOUT) {
-    const bool was_stuck = std::exchange(stuck_, false);
-    if (flush() && was_stuck && device_.writable) device_.writable();
+    if (flush() && std::exchange(stuck_, false) && device_.writable) device_.writable();
   }
   if (events & EPOLLIN) {
     read_input();
