@@ -192,6 +192,11 @@ XmlDocument::XmlDocument(std::string_view text, std::string_view source) : docum
                 ErrorDomain::xml);
   };
   if (text.size() > max_size) refuse({"longer than the " + std::to_string(max_size) + " bytes allowed", 1, "\n^"});
+  // libxml2 takes the first one for the end of the text, whatever follows.
+  if (const auto nul = text.find('\0'); nul != text.npos) {
+    refuse(
+        {"Char 0x0 out of allowed range", static_cast<int>(1 + std::ranges::count(text.substr(0, nul), '\n')), "\n^"});
+  }
 
   Complaint complaint;
   const std::unique_ptr<xmlParserCtxt, void (*)(xmlParserCtxt*)> parser(xmlNewParserCtxt(), xmlFreeParserCtxt);
