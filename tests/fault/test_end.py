@@ -24,13 +24,20 @@ def world(base, program):
 
 
 def keep_calling(uri, number, stop):
-    """A client's ordinary doings until the daemon is gone."""
-    with contextlib.suppress(libvirt.libvirtError):
+    """A client's ordinary doings until the daemon is gone. What it registered it takes back itself: a lost connection holds on to it."""
+    with contextlib.suppress(libvirt.libvirtError), contextlib.ExitStack() as after:
+
+        def at_end(act, *words):
+            after.enter_context(contextlib.suppress(libvirt.libvirtError))
+            after.callback(act, *words)
+
         connection = libvirt.open(uri)
+        at_end(connection.close)
         stream = connection.newStream(libvirt.VIR_STREAM_NONBLOCK)
+        at_end(stream.abort)
         with contextlib.suppress(libvirt.libvirtError):
             connection.lookupByName("honest").openConsole(None, stream, libvirt.VIR_DOMAIN_CONSOLE_FORCE)
-        connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, lambda *_: None, None)
+        at_end(connection.domainEventDeregisterAny, connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, lambda *_: None, None))
         while not stop.is_set():
             domain = connection.defineXML(xml.bare(f"load-{number}"))
             connection.listAllDomains()

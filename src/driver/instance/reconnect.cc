@@ -79,9 +79,10 @@ Task<void> Instance::reconnect(std::string state_file) {
   found->process.pidfd.reset(static_cast<int>(syscall(SYS_pidfd_open, saved.pid, 0)));
   status_ = saved.status;
 
+  // One whose first thread is over may have others that are not, which are still in its control group.
   const auto process = host::process_statistics(found->process.pid);
   const bool alive =
-      found->process.pidfd && process && process->start_ticks == found->start_ticks && process->state != 'Z';
+      found->process.pidfd && process && process->start_ticks == found->start_ticks && !host::ended(found->process);
   if (!alive) {
     const bool was_off = status_.state == State::shutdown;
     status_ = {State::shutoff, was_off ? reason::shutoff_shutdown : reason::shutoff_crashed};

@@ -1,6 +1,7 @@
 """An interactive `virsh console`, as a person at a terminal has it."""
 
 import itertools
+import os
 import re
 import termios
 
@@ -18,7 +19,7 @@ class Console:
     def __init__(self, uri, name, *options, shell=None):
         self.child = pexpect.spawn(
             "virsh", ["-c", uri, *(["console", name, *options] if shell is None else shell)], encoding="utf-8", codec_errors="replace", timeout=20 * wait.PATIENCE,
-            env={**__import__("os").environ, "LC_ALL": "C", "TERM": "dumb"}, echo=False,
+            env={**os.environ, "LC_ALL": "C", "TERM": "dumb"}, echo=False, use_poll=True,
         )
         self.child.delaybeforesend = None
 

@@ -19,7 +19,7 @@ def use_kvm(folder):
 
 def idle_kernel():
     """The shortest one that a PVH note names the entry of: it counts down, so that it has used its processor, and halts."""
-    at, code = 1 << 20, b"\xb9\x00\x00\x80\x00" + b"\xe2\xfe" + b"\xf4\xeb\xfd"  # mov ecx, 1 << 23; loop; hlt; jmp
+    at, code = 1 << 20, b"\xb9\x00\x00\x00\x02" + b"\xe2\xfe" + b"\xf4\xeb\xfd"  # mov ecx, 1 << 25; loop; hlt; jmp
     note = struct.pack("<III4sI", 4, 4, 18, b"Xen", at + 0x1000)
     head = struct.pack("<16sHHIQQQIHHHHHH", b"\x7fELF\2\1\1", 2, 62, 1, at + 0x1000, 64, 0, 0, 64, 56, 2, 0, 0, 0)
     load = struct.pack("<IIQQQQQQ", 1, 5, 0x1000, at + 0x1000, at + 0x1000, len(code), len(code), 0x1000)
