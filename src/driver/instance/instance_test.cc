@@ -1,11 +1,15 @@
 #include "driver/instance/instance.h"
 
 #include <gmock/gmock.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <fstream>
+#include <thread>
 
 #include "base/file.h"
+#include "driver/host/process_stats.h"
 #include "driver/instance/environment_for_test.h"
 
 namespace instance {
@@ -240,6 +244,32 @@ TEST_F(InstanceTest, OneThatDiedMeanwhileIsShutOff) {
   EXPECT_FALSE(second->active());
   EXPECT_EQ(second->status(), (Status{State::shutoff, reason::shutoff_crashed}));
   expect_nothing_left();
+}
+
+/// A process whose first thread is over and whose second is not, as an emulator is for a moment when it ends.
+pid_t headless_process() {
+  const pid_t pid = fork();
+  if (pid == 0) {
+    std::thread([] { pause(); }).detach();
+    syscall(SYS_exit, 0);
+  }
+  while (host::process_statistics(pid).value().state != 'Z') usleep(1000);
+  return pid;
+}
+
+TEST_F(InstanceTest, OneIsOverWhenAllItsThreadsAre) {
+  const pid_t pid = headless_process();
+  start();
+  auto state = emulator::Json::parse(base::read_file(subject->state_path(), 1 << 20));
+  state["pid"] = pid;
+  state["start_ticks"] = host::process_statistics(pid)->start_ticks;
+  subject->running().monitor->close();
+  second = std::make_shared<Instance>(environment, uuid, subject->name());
+  run(around.loop, second->reconnect(state.dump()));
+  EXPECT_TRUE(second->active());
+  kill(pid, SIGKILL);
+  run_until(around.loop, [&] { return !second->active(); });
+  EXPECT_EQ(second->status(), (Status{State::shutoff, reason::shutoff_crashed}));
 }
 
 TEST_F(InstanceTest, OneThatDoesNotAnswerIsStillThereAndCanBeDestroyed) {
