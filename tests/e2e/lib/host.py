@@ -68,6 +68,11 @@ def emulator_pid(uuid):
     return None
 
 
+def has_kvm(ours=True):
+    """PVM's runs only guests made for it, which libvirtd does not see."""
+    return os.path.exists("/dev/kvm") and not (ours and os.path.exists("/sys/module/kvm_pvm"))
+
+
 def network_cards():
     return set(os.listdir("/sys/class/net"))
 
