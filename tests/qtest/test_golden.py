@@ -91,13 +91,13 @@ def absent(flag, value):
 
 
 @pytest.fixture
-def begin(program, tmp_path):
+def begin(program, unbound, tmp_path):
     host = Host(tmp_path)
     started = []
 
     def begin(lines):
         words = [word for option in lines for word in host.option(*option)]
-        words += ["-accel", "qtest", "-qtest", f"unix:{tmp_path}/test"]
+        words += ["-accel", "qtest", "-qtest", f"unix:{tmp_path}/test", *unbound]
         started.append(subprocess.Popen([program, *words], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
                                         pass_fds=[fd.fileno() for fd in host.fds]))
         return started[-1], tmp_path / "monitor.sock"

@@ -208,13 +208,13 @@ def test_what_is_accepted_for_others_sake(start, words):
     assert machine.qmp.ask("query-status")["status"] in ("running", "prelaunch")
 
 
-def test_a_background_process(program, tmp_path):
+def test_a_background_process(program, unbound, tmp_path):
     """The parent returns once the machine is there; the pid file names it; the monitor answers."""
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(f"{tmp_path}/t")
     listener.listen(1)
     done = run(program, "-machine", "q35", "-accel", "qtest", "-qtest", f"unix:{tmp_path}/t", "-m", "128", "-daemonize", "-pidfile", f"{tmp_path}/pid",
-               "-D", f"{tmp_path}/log", "-qmp", f"unix:{tmp_path}/q,server,nowait")
+               "-D", f"{tmp_path}/log", "-qmp", f"unix:{tmp_path}/q,server,nowait", *unbound)
     assert (done.returncode, done.stderr) == (0, "")
     pid = int((tmp_path / "pid").read_text())
     qmp = Qmp(f"{tmp_path}/q", True)
