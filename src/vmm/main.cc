@@ -121,33 +121,43 @@ int run(const cmdline::Config& config) {
   std::optional<machine::Machine> machine;
   std::optional<Control> control;
   std::optional<monitor::Server> monitors;
-  {
-    const base::Lock lock(loop.mutex());
-    machine.emplace(
-        config, clock, loop, std::move(hypervisor),
-        [&](const machine::Event& event) {
-          if (monitors) monitors->tell(to_monitor(event));
-        },
-        sandbox(config, seccomp::Thread::iothread));
-    control.emplace(*machine);
-    monitors.emplace(*control);
-    for (const std::string& id : config.monitors) monitors->add(*machine->backends().chardevs.at(id));
-    machine->start_threads(sandbox(config, seccomp::Thread::vcpu));
-    if (simulated) {
-      auto& driven = dynamic_cast<qtest::Qtest&>(machine->hypervisor());
-      driven.connect(config.test_socket,
-                     {loop, machine->board().memory_bus(), machine->board().ports(), machine->board().memory()},
-                     [&loop] { loop.stop(); });
+  struct End {  // they go with the lock held, whether run() returns or throws
+    loop::Loop& loop;
+    std::optional<machine::Machine>& machine;
+    std::optional<monitor::Server>& monitors;
+    ~End() {
+      const base::Lock lock(loop.mutex());
+      monitors.reset();
+      machine.reset();
     }
-    if (!config.pid_file.empty()) base::replace_file(config.pid_file, std::to_string(::getpid()) + "\n", 0644);
-    if (!config.start_paused) machine->resume();
+  };
+  {
+    const End end{loop, machine, monitors};
+    {
+      const base::Lock lock(loop.mutex());
+      machine.emplace(
+          config, clock, loop, std::move(hypervisor),
+          [&](const machine::Event& event) {
+            if (monitors) monitors->tell(to_monitor(event));
+          },
+          sandbox(config, seccomp::Thread::iothread));
+      control.emplace(*machine);
+      monitors.emplace(*control);
+      for (const std::string& id : config.monitors) monitors->add(*machine->backends().chardevs.at(id));
+      machine->start_threads(sandbox(config, seccomp::Thread::vcpu));
+      if (simulated) {
+        auto& driven = dynamic_cast<qtest::Qtest&>(machine->hypervisor());
+        driven.connect(config.test_socket,
+                       {loop, machine->board().memory_bus(), machine->board().ports(), machine->board().memory()},
+                       [&loop] { loop.stop(); });
+      }
+      if (!config.pid_file.empty()) base::replace_file(config.pid_file, std::to_string(::getpid()) + "\n", 0644);
+      if (!config.start_paused) machine->resume();
+    }
+    if (background) background->ready();
+    if (const auto restrict = sandbox(config, seccomp::Thread::main)) restrict();
+    loop.run();
   }
-  if (background) background->ready();
-  if (const auto restrict = sandbox(config, seccomp::Thread::main)) restrict();
-  loop.run();
-  const base::Lock lock(loop.mutex());
-  monitors.reset();
-  machine.reset();
   if (!config.pid_file.empty()) ::unlink(config.pid_file.c_str());
   return 0;
 }

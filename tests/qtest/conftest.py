@@ -1,4 +1,5 @@
 """--vmm PATH drives another program, such as QEMU, by the same tests: the oracle."""
+import os
 import pathlib
 import shutil
 
@@ -23,6 +24,8 @@ def pytest_configure(config):
     if not program:
         raise pytest.UsageError(f"{config.getoption('--vmm')} is not built; `make all`")
     config.vmm = str(pathlib.Path(program).absolute())
+    symbolizer = shutil.which("llvm-symbolizer-19") or shutil.which("llvm-symbolizer-14") or ""
+    os.environ.setdefault("TSAN_OPTIONS", f"suppressions={pathlib.Path(__file__).with_name('tsan.supp')}:external_symbolizer_path={symbolizer}")
 
 
 def pytest_collection_modifyitems(config, items):
