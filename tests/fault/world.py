@@ -113,16 +113,25 @@ class World(Mortal):
         return self.connection.lookupByName(name)
 
     def snapshot(self):
-        """What clients see of every domain."""
-        return {
-            domain.name(): (
+        """What clients see of every domain that is still there when it is asked for."""
+        return {domain.name(): shown for domain in self.connection.listAllDomains() if (shown := self.shown(domain))}
+
+    def shown(self, domain):
+        try:
+            persistent = domain.isPersistent()
+            return (
                 domain.UUIDString(),
-                domain.XMLDesc(INACTIVE) if domain.isPersistent() else None,
-                bool(domain.isPersistent() and domain.autostart()),
+                domain.XMLDesc(INACTIVE) if persistent else None,
+                bool(persistent and domain.autostart()),
                 domain.state()[0],
             )
-            for domain in self.connection.listAllDomains()
-        }
+        except libvirt.libvirtError as error:
+            if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
+                raise
+            return None
+
+    def active(self, name):
+        return name in (each.name() for each in self.connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE))
 
     def remove(self, name):
         try:
@@ -131,8 +140,12 @@ class World(Mortal):
             return
         if domain.isPersistent():
             domain.undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_NVRAM)
-        if name in (each.name() for each in self.connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)):
-            domain.destroy()
+        if self.active(name):
+            try:
+                domain.destroy()
+            except libvirt.libvirtError as error:  # it has just ended
+                if error.get_error_code() not in (libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID):
+                    raise
 
     def controllable(self, domain):
         """It stops and goes on, and its emulator answers."""
