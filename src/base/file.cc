@@ -111,12 +111,10 @@ void remove_temporaries(const std::string& folder) {
   if (!opened) throw_errno(errno, quoted("cannot open", folder));
   std::vector<std::string> found;  // a folder is not changed while it is read
   while (const dirent* const entry = ::readdir(opened.get())) {
-    if (is_temporary(entry->d_name)) found.emplace_back(entry->d_name);
+    if (is_temporary(entry->d_name)) found.push_back(folder + "/" + entry->d_name);
   }
-  for (const std::string& name : found) {
-    if (::unlinkat(::dirfd(opened.get()), name.c_str(), 0) < 0 && errno != ENOENT) {
-      throw_errno(errno, quoted("cannot remove", folder + "/" + name));
-    }
+  for (const std::string& path : found) {
+    if (::unlink(path.c_str()) < 0 && errno != ENOENT) throw_errno(errno, quoted("cannot remove", path));
   }
 }
 

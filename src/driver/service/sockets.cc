@@ -1,7 +1,6 @@
 #include "driver/service/sockets.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -63,7 +62,9 @@ SocketFiles listen(rpc::Server& server, const core::Layout& layout, const Config
 base::UniqueFd lock(const core::Layout& layout) {
   const std::string path = layout.state + "/driver.lock";
   base::UniqueFd fd = base::open_file(path, O_RDWR | O_CREAT, 0600);
-  if (flock(fd.get(), LOCK_EX | LOCK_NB) < 0) {
+  struct flock whole{};
+  whole.l_type = F_WRLCK;
+  if (::fcntl(fd.get(), F_SETLK, &whole) < 0) {
     throw Error(ErrorCode::operation_failed, "another virtstratovirtd serves here: '" + path + "' is locked");
   }
   return fd;

@@ -25,7 +25,8 @@ class SocketFiles {
 /// Listens where the configuration says, or on what systemd handed over. Throws Error.
 [[nodiscard]] SocketFiles listen(rpc::Server& server, const core::Layout& layout, const Config& config);
 
-/// The right to serve this layout, held as long as it lives: one daemon at a time. Throws Error: OPERATION_FAILED.
+/// The right to serve this layout, of one daemon at a time and of this process alone: a child that it forked and that
+/// outlives it for a moment does not keep it. Throws Error: OPERATION_FAILED.
 base::UniqueFd lock(const core::Layout& layout);
 
 }  // namespace service
