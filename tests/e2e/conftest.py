@@ -57,7 +57,7 @@ def pytest_configure(config):
             subprocess.run([TREE / "tests/guest/build", BUILD / "guest" / arch, arch], check=True)
     host.move_into_namespaces()
     config.stash[_stderr] = os.fdopen(os.dup(2), "w")
-    config.stash[_base] = host.furnish()
+    config.stash[_base] = host.furnish(kvm=config.option.type == "kvm")
     if config.option.type == "kvm":
         xml.use_kvm(config.stash[_base])
     libvirt.registerErrorHandler(lambda *_: None, None)  # errors are raised; nobody needs them printed as well
