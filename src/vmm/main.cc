@@ -106,6 +106,56 @@ std::function<void()> sandbox(const cmdline::Config& config, seccomp::Thread kin
   };
 }
 
+/// The machine and who speaks for it. They go with the loop's lock held, whether what they serve ends or throws.
+struct Served {
+  loop::Clock clock;
+  loop::Loop loop{clock};
+  std::optional<machine::Machine> machine{};
+  std::optional<Control> control{};
+  std::optional<monitor::Server> monitors{};
+
+  explicit Served(loop::Clock::Kind kind) : clock(kind) {}
+  Served(const Served&) = delete;
+  Served& operator=(const Served&) = delete;
+  ~Served() {
+    const base::Lock lock(loop.mutex());
+    monitors.reset();
+    machine.reset();
+  }
+};
+
+/// Until the machine is over. `background` is told once everything stands.
+void serve(const cmdline::Config& config, std::optional<Background>& background) {
+  const bool simulated = config.accel != cmdline::Accel::kvm;
+  auto hypervisor = std::async(std::launch::async, make_hypervisor, config.accel);
+  Served served(simulated ? loop::Clock::Kind::simulated : loop::Clock::Kind::real);
+  auto& [clock, loop, machine, control, monitors] = served;
+  {
+    const base::Lock lock(loop.mutex());
+    machine.emplace(
+        config, clock, loop, std::move(hypervisor),
+        [&served](const machine::Event& event) {
+          if (served.monitors) served.monitors->tell(to_monitor(event));
+        },
+        sandbox(config, seccomp::Thread::iothread));
+    control.emplace(*machine);
+    monitors.emplace(*control);
+    for (const std::string& id : config.monitors) monitors->add(*machine->backends().chardevs.at(id));
+    machine->start_threads(sandbox(config, seccomp::Thread::vcpu));
+    if (simulated) {
+      auto& driven = dynamic_cast<qtest::Qtest&>(machine->hypervisor());
+      driven.connect(config.test_socket,
+                     {loop, machine->board().memory_bus(), machine->board().ports(), machine->board().memory()},
+                     [&loop] { loop.stop(); });
+    }
+    if (!config.pid_file.empty()) base::replace_file(config.pid_file, std::to_string(::getpid()) + "\n", 0644);
+    if (!config.start_paused) machine->resume();
+  }
+  if (background) background->ready();
+  if (const auto restrict = sandbox(config, seccomp::Thread::main)) restrict();
+  loop.run();
+}
+
 int run(const cmdline::Config& config) {
   std::optional<Background> background;
   if (config.daemonize) background.emplace();
@@ -114,50 +164,7 @@ int run(const cmdline::Config& config) {
     ::dup2(log.get(), STDERR_FILENO);
     if (background) background->keep_errors = true;
   }
-  const bool simulated = config.accel != cmdline::Accel::kvm;
-  auto hypervisor = std::async(std::launch::async, make_hypervisor, config.accel);
-  loop::Clock clock(simulated ? loop::Clock::Kind::simulated : loop::Clock::Kind::real);
-  loop::Loop loop(clock);
-  std::optional<machine::Machine> machine;
-  std::optional<Control> control;
-  std::optional<monitor::Server> monitors;
-  struct End {  // they go with the lock held, whether run() returns or throws
-    loop::Loop& loop;
-    std::optional<machine::Machine>& machine;
-    std::optional<monitor::Server>& monitors;
-    ~End() {
-      const base::Lock lock(loop.mutex());
-      monitors.reset();
-      machine.reset();
-    }
-  };
-  {
-    const End end{loop, machine, monitors};
-    {
-      const base::Lock lock(loop.mutex());
-      machine.emplace(
-          config, clock, loop, std::move(hypervisor),
-          [&](const machine::Event& event) {
-            if (monitors) monitors->tell(to_monitor(event));
-          },
-          sandbox(config, seccomp::Thread::iothread));
-      control.emplace(*machine);
-      monitors.emplace(*control);
-      for (const std::string& id : config.monitors) monitors->add(*machine->backends().chardevs.at(id));
-      machine->start_threads(sandbox(config, seccomp::Thread::vcpu));
-      if (simulated) {
-        auto& driven = dynamic_cast<qtest::Qtest&>(machine->hypervisor());
-        driven.connect(config.test_socket,
-                       {loop, machine->board().memory_bus(), machine->board().ports(), machine->board().memory()},
-                       [&loop] { loop.stop(); });
-      }
-      if (!config.pid_file.empty()) base::replace_file(config.pid_file, std::to_string(::getpid()) + "\n", 0644);
-      if (!config.start_paused) machine->resume();
-    }
-    if (background) background->ready();
-    if (const auto restrict = sandbox(config, seccomp::Thread::main)) restrict();
-    loop.run();
-  }
+  serve(config, background);
   if (!config.pid_file.empty()) ::unlink(config.pid_file.c_str());
   return 0;
 }
