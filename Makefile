@@ -12,7 +12,7 @@ ARGS ?=
 SECONDS_EACH ?= 60
 JOBS := $(shell nproc)
 PYTEST := /usr/bin/python3 -m pytest -p no:cacheprovider --color=auto
-SUITES := house unit integration qtest smoke e2e fault
+SUITES := house unit integration qtest smoke e2e fault box
 # The programs of build $(1), each with its own results in a folder of suite $(2).
 unit_tests = rm -rf build/results/$(2) && mkdir -p build/results/$(2) && GTEST_OUTPUT=xml:$(CURDIR)/build/results/$(2)/ \
   ctest --preset $(1) -L unit -j$(JOBS) --output-junit $(CURDIR)/build/results/$(2).xml $(ARGS)
