@@ -43,7 +43,7 @@ using Images = std::map<std::string, host::ImageSize>;
 class Record {
  public:
   explicit Record(const instance::Instance& subject) : record_{wire(subject), {}} {
-    constexpr std::size_t of_machine = 16, of_disk = 6;  // as many as one that is shut off has; one that runs grows
+    constexpr std::size_t of_machine = 7, of_disk = 5;  // as many as one that is shut off has; one that runs grows
     record_.params.reserve(of_machine + of_disk * subject.description().disks.size());
   }
 
@@ -183,10 +183,11 @@ DomainStatsRecord make(instance::Instance& subject, std::uint32_t groups, const 
   return record.take();
 }
 
-/// What is under way for one call: a slot a domain, and how many emulators have not answered yet.
+/// What is under way for one call: what emulators have answered, by the place of their domain, and how many have not
+/// yet.
 struct Round {
   explicit Round(core::asio::io_context& context) : answered(context) {}
-  std::vector<instance::Figures> figures;
+  std::map<std::size_t, instance::Figures> figures;
   std::size_t open = 0;
   core::Signal answered;
 };
@@ -236,7 +237,6 @@ Task<ConnectGetAllDomainStatsRet> get_all(Client* client, ConnectGetAllDomainSta
   const std::vector<InstancePtr> list = chosen(*client, args);
 
   const auto round = std::make_shared<Round>(loop.context());
-  round->figures.resize(list.size());
   std::vector<std::pair<std::string, bool>> paths;
   for (std::size_t i = 0; i < list.size(); ++i) {
     const domain::Domain& what = list[i]->description();
@@ -255,14 +255,16 @@ Task<ConnectGetAllDomainStatsRet> get_all(Client* client, ConnectGetAllDomainSta
     loop.spawn(ask_one(round, i, list[i], questions, args.flags & nowait ? impatient : patient));
   }
   Images images;
-  if (!paths.empty()) images = co_await loop.blocking([paths] { return look_at(paths); });
+  if (!paths.empty()) images = co_await loop.blocking([paths = std::move(paths)] { return look_at(paths); });
   if (round->open > 0) co_await round->answered.wait();
 
+  const instance::Figures nothing;
   ConnectGetAllDomainStatsRet ret;
   ret.ret_stats.reserve(list.size());
   for (std::size_t i = 0; i < list.size(); ++i) {
     if (!list[i]->active() && !list[i]->persistent()) continue;  // ended meanwhile
-    ret.ret_stats.push_back(make(*list[i], groups, round->figures[i], images));
+    const auto asked = round->figures.find(i);
+    ret.ret_stats.push_back(make(*list[i], groups, asked == round->figures.end() ? nothing : asked->second, images));
   }
   co_return ret;
 }

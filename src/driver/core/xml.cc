@@ -6,6 +6,7 @@
 #include <libxml/xmlerror.h>
 
 #include <algorithm>
+#include <array>
 #include <set>
 
 #include "driver/core/error.h"
@@ -88,8 +89,20 @@ std::size_t character(std::string_view text) {
   return shortest && is_allowed(value) ? length : 0;
 }
 
+/// The characters of ASCII that stand for themselves wherever they are.
+constexpr std::array<bool, 256> plain = [] {
+  std::array<bool, 256> table{};
+  for (std::size_t c = 0x20; c < 0x80; ++c)
+    table[c] = std::string_view("<>&\"'").find(static_cast<char>(c)) == std::string_view::npos;
+  return table;
+}();
+
 void escape(std::string& out, std::string_view text, bool in_attribute) {
-  while (!text.empty()) {
+  while (true) {
+    const auto* const end = std::ranges::find_if_not(text, [](char c) { return plain[static_cast<unsigned char>(c)]; });
+    out.append(text.begin(), end);
+    text.remove_prefix(static_cast<std::size_t>(end - text.begin()));
+    if (text.empty()) return;
     const std::size_t length = character(text);
     switch (text[0]) {
       case '<': out += "&lt;"; break;
@@ -309,7 +322,9 @@ XmlWriter& XmlWriter::end() {
     return *this;
   }
   if (!element.inline_text) out_.append(2 * (static_cast<std::size_t>(base_) + open_.size()), ' ');
-  out_ += "</" + element.name + ">\n";
+  out_ += "</";
+  out_ += element.name;
+  out_ += ">\n";
   return *this;
 }
 

@@ -69,7 +69,7 @@ bool is_xml_text(std::string_view text);
 /// cannot hold is left out. An optional that is absent writes nothing.
 class XmlWriter {
  public:
-  explicit XmlWriter(int depth = 0) : base_(depth) {}
+  explicit XmlWriter(int depth = 0) : base_(depth) { out_.reserve(2048); }
 
   XmlWriter& start(std::string_view name);
   XmlWriter& attribute(std::string_view name, std::string_view value);

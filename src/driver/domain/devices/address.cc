@@ -11,9 +11,9 @@ namespace {
 constexpr std::string_view other_addresses =
     "drive virtio-serial ccid usb spapr-vio virtio-s390 ccw virtio-mmio isa dimm unassigned";
 
-std::string hex(unsigned value, int digits) {
-  char text[16];
-  std::snprintf(text, sizeof text, "0x%0*x", digits, value);
+std::string hex(unsigned value, std::size_t digits) {
+  std::string text = "0x" + std::string(digits, '0');
+  for (std::size_t i = text.size(); value != 0; value >>= 4) text[--i] = "0123456789abcdef"[value & 0xf];
   return text;
 }
 
