@@ -113,7 +113,7 @@ test-fault: all ## The daemon under fire, in the short form; ARGS="-k kill --rou
 	@$(PYTEST) tests/fault --junit-xml build/results/fault.xml $(ARGS)
 
 .PHONY: soak
-soak: all ## The same in full, hours; writes docs/reliability.md
+soak: all ## The same in full, half an hour; writes docs/reliability.md
 	@tools/setup --check run guest test
 	@$(PYTEST) tests/fault --soak --table docs/reliability.md $(ARGS)
 
