@@ -1,5 +1,7 @@
 #pragma once
 
+#include <array>
+#include <charconv>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -69,14 +71,18 @@ bool is_xml_text(std::string_view text);
 /// cannot hold is left out. An optional that is absent writes nothing.
 class XmlWriter {
  public:
-  explicit XmlWriter(int depth = 0) : base_(depth) { out_.reserve(2048); }
+  explicit XmlWriter(int depth = 0) : base_(depth) {
+    out_.reserve(2048);
+    open_.reserve(8);
+  }
 
   XmlWriter& start(std::string_view name);
   XmlWriter& attribute(std::string_view name, std::string_view value);
   template <std::integral T>
     requires(!std::same_as<T, bool>)
   XmlWriter& attribute(std::string_view name, T value) {
-    return attribute(name, std::string_view(std::to_string(value)));
+    std::array<char, 24> text;
+    return attribute(name, std::string_view(text.data(), std::to_chars(text.begin(), text.end(), value).ptr));
   }
   template <class T>
   XmlWriter& attribute(std::string_view name, const std::optional<T>& value) {
