@@ -183,8 +183,7 @@ DomainStatsRecord make(instance::Instance& subject, std::uint32_t groups, const 
   return record.take();
 }
 
-/// What is under way for one call: what emulators have answered, by the place of their domain, and how many have not
-/// yet.
+/// What is under way for one call: what emulators have answered, by their domain's place, and how many have not yet.
 struct Round {
   explicit Round(core::asio::io_context& context) : answered(context) {}
   std::map<std::size_t, instance::Figures> figures;

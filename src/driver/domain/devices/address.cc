@@ -1,6 +1,8 @@
 #include "driver/domain/devices/address.h"
 
 #include <algorithm>
+#include <array>
+#include <charconv>
 #include <cstdio>
 
 #include "driver/domain/element.h"
@@ -12,9 +14,9 @@ constexpr std::string_view other_addresses =
     "drive virtio-serial ccid usb spapr-vio virtio-s390 ccw virtio-mmio isa dimm unassigned";
 
 std::string hex(unsigned value, std::size_t digits) {
-  std::string text = "0x" + std::string(digits, '0');
-  for (std::size_t i = text.size(); value != 0; value >>= 4) text[--i] = "0123456789abcdef"[value & 0xf];
-  return text;
+  std::array<char, 8> text;
+  const std::string_view shown(text.data(), std::to_chars(text.begin(), text.end(), value, 16).ptr);
+  return "0x" + std::string(digits - std::min(digits, shown.size()), '0') + std::string(shown);
 }
 
 bool is_well_formed(std::string_view alias) {
