@@ -395,6 +395,49 @@ def test_a_peer_that_does_not_read_holds_the_driver_up(make):
     wait_for(lambda: queue.used_index == 64, "all of it")
 
 
+@pytest.mark.ours("QEMU's consoles throw away at once what finds no room")
+def test_a_console_waits_a_second_for_a_peer_that_does_not_read(make):
+    """Linux stands still meanwhile. Then the last of it is kept, as for a peer that is away, and comes when it reads."""
+    console = make()
+    peer = listening(console.machine)
+    console.bring_up(queues=(0, 1))
+    queue, size = console.queues[1], 65536
+    pages = [console.machine.put(bytes([number]) * size) for number in range(32)]
+    for page in pages:
+        queue.send([(page, size, False)])
+    console.test.read(0, 8)
+    wait_for(lambda: queue.used_index > 0, "a start")
+    console.test.clock_step(999_999_999)
+    console.machine.qmp.ask("query-status")
+    assert queue.used_index < 32
+    console.test.clock_step(1)
+    wait_for(lambda: queue.used_index == 32, "the driver to go on")
+    got = bytearray()
+    while len(got) < size or got[-size:] != bytes([31]) * size:
+        got += read_exactly(peer, 1)
+    assert got == bytes(sorted(got)) and len(got) < 32 * size  # in its order, without what found no room
+    queue.send([(console.machine.put(b"caught up"), 9, False)])
+    assert read_exactly(peer, 9) == b"caught up"
+
+
+@pytest.mark.ours("QEMU's consoles throw away what finds no room")
+def test_a_plain_port_waits_for_its_peer(make):
+    console = make(port="virtserialport").start_ports((1,))
+    peer = listening(console.machine)
+    console.open_port(1, 1)
+    queue, size = console.queues[queues_of(1)[1]], 65536
+    page = console.machine.put(b"x" * size)
+    for _ in range(32):
+        queue.send([(page, size, False)])
+    console.test.read(0, 8)
+    wait_for(lambda: queue.used_index > 0, "a start")
+    console.test.clock_step(10**10)
+    console.machine.qmp.ask("query-status")
+    assert queue.used_index < 32
+    read_exactly(peer, 32 * size)
+    wait_for(lambda: queue.used_index == 32, "all of it")
+
+
 @pytest.mark.ours("QEMU throws away what nobody reads")
 def test_what_was_kept_and_what_waits_behind_it_come_in_turn(make):
     """A terminal takes a few KiB at a time, so that what was kept goes out in many parts, and the driver waits meanwhile."""

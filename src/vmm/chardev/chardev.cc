@@ -82,7 +82,8 @@ Address address_of(const Config& config) {
 
 }  // namespace
 
-Chardev::Chardev(Config config, loop::Loop& loop) : config_(std::move(config)), loop_(loop) {
+Chardev::Chardev(Config config, loop::Loop& loop)
+    : config_(std::move(config)), loop_(loop), patience_ends_(loop, [this] { lose_patience(); }) {
   if (!config_.log_file.empty()) {
     log_ = base::open_file(config_.log_file, O_WRONLY | O_CREAT | (config_.log_append ? O_APPEND : O_TRUNC), 0600);
   }
@@ -240,7 +241,8 @@ void Chardev::peer_came(base::UniqueFd fd) {
 void Chardev::hang_up() {
   if (!connected_) return;
   watch_.end();
-  connected_ = stuck_ = false;
+  patience_ends_.cancel();
+  connected_ = stuck_ = away_ = false;
   descriptors_.clear();
   if (config_.kind != Kind::pty) fd_.reset();
   if (device_.connected) device_.connected(false);
@@ -266,6 +268,7 @@ std::string Chardev::filename() const {
 
 void Chardev::attach(Device device) {
   device_ = std::move(device);
+  patience_ends_.cancel();
   if (connected_ && device_.connected) device_.connected(true);
   tell_size();
   want();
@@ -283,7 +286,13 @@ void Chardev::want() {
 
 void Chardev::ready(std::uint32_t events) {
   if (events & EPOLLOUT) {
-    if (flush() && std::exchange(stuck_, false) && device_.writable) device_.writable();
+    patience_ends_.cancel();  // the peer takes some
+    if (flush()) {
+      away_ = false;
+      if (std::exchange(stuck_, false) && device_.writable) device_.writable();
+    } else if (stuck_) {
+      wait_for_room();
+    }
   }
   if (events & EPOLLIN) {
     read_input();
@@ -356,16 +365,28 @@ bool Chardev::flush() {
   return backlog_.empty();
 }
 
+void Chardev::wait_for_room() {
+  want();
+  if (device_.patience && !patience_ends_.is_set()) patience_ends_.set(loop_.clock().now() + *device_.patience);
+}
+
+void Chardev::lose_patience() {
+  stuck_ = false;
+  away_ = true;
+  if (device_.writable) device_.writable();
+  want();
+}
+
 std::size_t Chardev::write(std::span<const std::uint8_t> bytes) {
   std::size_t taken = bytes.size();
-  if (!connected_) {
+  if (!connected_ || away_) {
     keep(bytes);
   } else if (config_.kind == Kind::file) {
     write_now(bytes);  // a full disk costs the guest nothing
   } else {
     taken = flush() ? write_now(bytes) : 0;
     stuck_ = taken < bytes.size();
-    if (stuck_) want();
+    if (stuck_) wait_for_room();
   }
   if (log_) {
     [[maybe_unused]] const auto logged = ::write(log_.get(), bytes.data(), taken);

@@ -38,6 +38,8 @@ class Chardev {
     std::function<std::size_t()> room;                        ///< how many bytes it takes now
     std::function<void(std::span<const std::uint8_t>)> take;  ///< at most that many
     std::function<void()> writable = {};                      ///< after a write() that was cut short
+    /// How long its output waits for a peer that takes none, ns; then that peer counts as away until it has caught up.
+    std::optional<std::int64_t> patience = {};
     std::function<void(bool)> connected = {};                 ///< a peer came, or went
     /// How many characters a terminal shows; where that is known.
     std::function<void(std::uint16_t cols, std::uint16_t rows)> resized = {};
@@ -81,6 +83,8 @@ class Chardev {
   void read_input();
   void want();
   bool flush();
+  void wait_for_room();
+  void lose_patience();
   std::size_t write_now(std::span<const std::uint8_t> bytes);
   void keep(std::span<const std::uint8_t> bytes);
   bool pty_is_open() const;
@@ -97,7 +101,10 @@ class Chardev {
   std::optional<termios> cooked_;  ///< how the program's own terminal was
   base::UniqueFd resized_;         ///< tells of its signal
   loop::Watch resized_watch_;
-  bool connected_ = false, stuck_ = false;
+  bool connected_ = false;
+  bool stuck_ = false;  ///< the device waits for `writable`
+  bool away_ = false;   ///< the peer is there and has taken nothing for the device's patience
+  loop::Timer patience_ends_;
 };
 
 }  // namespace chardev

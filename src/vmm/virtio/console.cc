@@ -23,6 +23,10 @@ constexpr Event telling_order[] = {Event::device_remove, Event::device_add, Even
 constexpr std::uint32_t of_ready_ports =
     bit(Event::console_port) | bit(Event::port_name) | bit(Event::port_open) | bit(Event::resize);
 
+/// Linux waits with its interrupts off until a console has taken what it was given; a peer that does not read must not
+/// stop a processor for longer than this, ns.
+constexpr std::int64_t console_patience = 1'000'000'000;
+
 /// Bytes that one port puts out before others have their turn.
 constexpr std::size_t most_in_turn = std::size_t{1} << 20;
 
@@ -66,6 +70,7 @@ void Console::attach(unsigned number, Port& port) {
       {.room = [this, number] { return room(number); },
        .take = [this, number](std::span<const std::uint8_t> bytes) { receive(number, bytes); },
        .writable = [this, number] { send_output(number); },
+       .patience = port.console ? std::optional(console_patience) : std::nullopt,
        .connected =
            [this, number](bool) {
              Port& one = ports_.at(number);
