@@ -235,12 +235,14 @@ def command_line(given, script, out, forward=None, more=()):
     both = out.with_name("initrd.img")
     both.write_bytes(initrd().read_bytes() + packed)
     if given.icount:
-        accelerator = ["-accel", "tcg,thread=single", "-smp", "1", "-icount", "shift=0,sleep=off"]
+        accelerator, paging = ["-accel", "tcg,thread=single", "-smp", "1", "-icount", "shift=0,sleep=off"], "+npt"
     else:
-        accelerator = ["-accel", "tcg,thread=multi", "-smp", str(given.smp)]
+        # With several threads QEMU's nested paging lets an exit find the host's own state where the guest's should be: KVM's trace shows
+        # both vCPUs at the instruction behind its VMRUN, with the host's CR3. So KVM shadows the guest's page tables instead.
+        accelerator, paging = ["-accel", "tcg,thread=multi", "-smp", str(given.smp)], "-npt"
     network = ["-netdev", f"user,id=net{forward}", "-device", "virtio-net-pci,netdev=net"] if forward else []
     return [
-        given.qemu, *accelerator, "-M", "q35", "-m", f"{given.mem}M", "-cpu", "EPYC,+svm,+npt",
+        given.qemu, *accelerator, "-M", "q35", "-m", f"{given.mem}M", "-cpu", f"EPYC,+svm,{paging}",
         "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
         "-kernel", str(image), "-initrd", str(both), "-append", f"console=ttyS0 quiet panic=1 {given.append}",
         "-serial", f"file:{given.log or os.devnull}",
