@@ -247,6 +247,7 @@ TEST_F(InstanceTest, OneThatDiedMeanwhileIsShutOff) {
 }
 
 /// A process whose first thread is over and whose second is not, as an emulator is for a moment when it ends.
+/// The thread sanitizer has to be told that a fork may start one (CMakePresets.json).
 pid_t headless_process() {
   const pid_t pid = fork();
   if (pid == 0) {
