@@ -8,17 +8,9 @@ import subprocess
 import tempfile
 
 import box
+from doubled import TRACE, WATCH, seen
 
 PORT = 7000  # of the shell, in the box
-# QEMU (7.2 here) may hand an interrupt that KVM injects to the guest twice: its VMRUN leaves the vector behind as an exception, which is
-# raised once more if the emulated processor is kicked before the guest's next exit. Then the guest takes an interrupt while it has them off,
-# and may wait for ever for a lock that it holds itself. KVM's trace shows it: an exception of a vector that is none's.
-TRACE = "/sys/kernel/tracing"
-WATCH = f"""
-mount -t tracefs tracefs {TRACE}
-echo 'intr_info >= 0x320 && intr_info <= 0x3ff' >{TRACE}/events/kvm/kvm_exit/filter
-echo 1 >{TRACE}/events/kvm/kvm_exit/enable
-"""
 SCRIPT = f"""
 ip link set eth0 up
 ip addr add 10.0.2.15/24 dev eth0
@@ -71,11 +63,11 @@ class Host:
             return
         try:
             with self.open(f"cat {TRACE}/trace; exit", 20) as connection:
-                seen = re.findall(rb".*kvm_exit:.*", b"".join(iter(lambda: connection.recv(1 << 16), b"")))
+                exits = seen(b"".join(iter(lambda: connection.recv(1 << 16), b"")).decode(errors="replace"))
         except OSError:  # a box that does not answer excuses nothing
             return
-        if seen:
-            self.erred.append(f"its emulator handed an interrupt to a guest twice: {seen[-1].decode().strip()}")
+        if exits:
+            self.erred.append(f"its emulator handed an interrupt to a guest twice: {exits[-1].strip()}")
 
     def close(self):
         self.process.kill()
