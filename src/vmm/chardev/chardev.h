@@ -40,7 +40,7 @@ class Chardev {
     std::function<void()> writable = {};                      ///< after a write() that was cut short
     /// How long its output waits for a peer that takes none, ns; then that peer counts as away until it has caught up.
     std::optional<std::int64_t> patience = {};
-    std::function<void(bool)> connected = {};                 ///< a peer came, or went
+    std::function<void(bool)> connected = {};  ///< a peer came, or went
     /// How many characters a terminal shows; where that is known.
     std::function<void(std::uint16_t cols, std::uint16_t rows)> resized = {};
   };

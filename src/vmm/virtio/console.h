@@ -17,8 +17,8 @@ struct ConsoleConfig {
 
 /// The console device (Virtio 1.2 §5.3): streams of bytes between a guest's ports and character devices, each with its
 /// pair of queues, and a pair of queues that says which ports there are. A driver that does not know of several ports
-/// has port 0. Output that the other end cannot take now stays in the driver's buffers, a console's for a second; then it
-/// is kept as for a peer that is away. Input is fetched only where the driver has a buffer for it.
+/// has port 0. Output that the other end cannot take now stays in the driver's buffers, a console's for a second; then
+/// it is kept as for a peer that is away. Input is fetched only where the driver has a buffer for it.
 class Console : public Device {
  public:
   explicit Console(const ConsoleConfig& config);
