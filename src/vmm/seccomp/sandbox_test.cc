@@ -93,7 +93,7 @@ TEST_F(RestrictPaths, FilesOfAFolderCanBeRemovedAndNoMore) {
 
 TEST(RestrictThread, AnyOtherSystemCallEndsTheProcess) {
 #if __has_feature(address_sanitizer)
-  GTEST_SKIP() << "the address sanitizer makes system calls of its own when memory is given back";
+  GTEST_SKIP() << "the address sanitizer makes system calls of its own";
 #endif
   for (const Thread kind : {Thread::main, Thread::vcpu, Thread::iothread}) {
     EXPECT_EQ(in_child([kind] {
