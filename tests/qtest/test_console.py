@@ -376,22 +376,27 @@ def test_a_terminal_nobody_has_open(make):
         console.send(0, b"boot messages\n")
 
 
+def flood(console, port, parts):
+    """Gives a port more than its peer has room for, once the first of it has gone; the queue."""
+    queue = console.queues[queues_of(port)[1]]
+    pages = {data: console.machine.put(data) for data in set(parts)}
+    for data in parts:
+        queue.send([(pages[data], len(data), False)])
+    console.test.read(0, 8)
+    wait_for(lambda: queue.used_index > 0, "a start")
+    return queue
+
+
 @pytest.mark.ours("QEMU's consoles throw away what finds no room")
 def test_a_peer_that_does_not_read_holds_the_driver_up(make):
     """And gets every byte once it does."""
     console = make()
     peer = listening(console.machine)
     console.bring_up(queues=(0, 1))
-    queue, size = console.queues[1], 65536
-    data = bytes(i * 7 & 0xFF for i in range(size))
-    page = console.machine.put(data)
-    for _ in range(64):
-        queue.send([(page, size, False)])
-    console.test.read(0, 8)
-    wait_for(lambda: queue.used_index > 0, "a start")
+    data = bytes(i * 7 & 0xFF for i in range(65536))
+    queue = flood(console, 0, [data] * 64)
     assert queue.used_index < 64
-    got = read_exactly(peer, 64 * size)
-    assert got == data * 64
+    assert read_exactly(peer, 64 * len(data)) == data * 64
     wait_for(lambda: queue.used_index == 64, "all of it")
 
 
@@ -401,12 +406,8 @@ def test_a_console_waits_a_second_for_a_peer_that_does_not_read(make):
     console = make()
     peer = listening(console.machine)
     console.bring_up(queues=(0, 1))
-    queue, size = console.queues[1], 65536
-    pages = [console.machine.put(bytes([number]) * size) for number in range(32)]
-    for page in pages:
-        queue.send([(page, size, False)])
-    console.test.read(0, 8)
-    wait_for(lambda: queue.used_index > 0, "a start")
+    size = 65536
+    queue = flood(console, 0, [bytes([number]) * size for number in range(32)])
     console.test.clock_step(999_999_999)
     console.machine.qmp.ask("query-status")
     assert queue.used_index < 32
@@ -425,16 +426,12 @@ def test_a_plain_port_waits_for_its_peer(make):
     console = make(port="virtserialport").start_ports((1,))
     peer = listening(console.machine)
     console.open_port(1, 1)
-    queue, size = console.queues[queues_of(1)[1]], 65536
-    page = console.machine.put(b"x" * size)
-    for _ in range(32):
-        queue.send([(page, size, False)])
-    console.test.read(0, 8)
-    wait_for(lambda: queue.used_index > 0, "a start")
+    data = b"x" * 65536
+    queue = flood(console, 1, [data] * 32)
     console.test.clock_step(10**10)
     console.machine.qmp.ask("query-status")
     assert queue.used_index < 32
-    read_exactly(peer, 32 * size)
+    assert read_exactly(peer, 32 * len(data)) == data * 32
     wait_for(lambda: queue.used_index == 32, "all of it")
 
 
@@ -461,11 +458,7 @@ def test_a_peer_that_goes_away_frees_the_driver(make):
     console = make()
     peer = listening(console.machine)
     console.bring_up(queues=(0, 1))
-    queue = console.queues[1]
-    page = console.machine.put(b"x" * 65536)
-    for _ in range(32):
-        queue.send([(page, 65536, False)])
-    console.test.read(0, 8)
+    queue = flood(console, 0, [b"x" * 65536] * 32)
     peer.close()
     wait_for(lambda: queue.used_index == 32, "all of it")
 

@@ -91,16 +91,23 @@ TEST_F(RestrictPaths, FilesOfAFolderCanBeRemovedAndNoMore) {
             0);
 }
 
+constexpr Thread kinds[] = {Thread::main, Thread::vcpu, Thread::iothread};
+
 TEST(RestrictThread, AnyOtherSystemCallEndsTheProcess) {
-#if __has_feature(address_sanitizer)
-  GTEST_SKIP() << "the address sanitizer makes system calls of its own";
-#endif
-  for (const Thread kind : {Thread::main, Thread::vcpu, Thread::iothread}) {
+  for (const Thread kind : kinds) {
     EXPECT_EQ(in_child([kind] {
                 restrict_thread(kind);
                 return ::syscall(SYS_socket, AF_UNIX, SOCK_STREAM, 0) < 0 ? 1 : 2;
               }),
               -SIGSYS);
+  }
+}
+
+TEST(RestrictThread, OneThatIsAllowedIsMade) {
+#if __has_feature(address_sanitizer)
+  GTEST_SKIP() << "the address sanitizer makes system calls of its own";
+#endif
+  for (const Thread kind : kinds) {
     EXPECT_EQ(in_child([kind] {
                 restrict_thread(kind);
                 return ::close(-1) < 0 && errno == EBADF ? 0 : 1;
