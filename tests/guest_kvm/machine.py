@@ -62,10 +62,13 @@ class Qmp:
     def message(self):
         return json.loads(self.lines.wait(r"([^\n]*)\n")[1])
 
-    def ask(self, command, /, **arguments):
+    def send(self, command, arguments):
         id = next(self.ids)
         request = {"execute": command, "id": id} | ({"arguments": arguments} if arguments else {})
         self.lines.send(json.dumps(request) + "\n")
+        return id
+
+    def reply(self, id):
         while True:
             reply = self.message()
             if "event" in reply:
@@ -75,6 +78,13 @@ class Qmp:
             if "error" in reply:
                 raise Refused(f"{reply['error']['class']}: {reply['error']['desc']}")
             return reply["return"]
+
+    def ask(self, command, /, **arguments):
+        return self.reply(self.send(command, arguments))
+
+    def ask_at_once(self, *commands):
+        """Without waiting for an answer before the next is asked."""
+        return [self.reply(id) for id in [self.send(command, {}) for command in commands]]
 
     def event(self, name):
         """The data of the next one of that name; those before it are dropped."""

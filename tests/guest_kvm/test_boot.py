@@ -100,6 +100,13 @@ def test_stopped_it_is_silent_and_goes_on(guest):
     assert guest.qmp.ask("query-status")["running"]
 
 
+def test_going_on_it_may_be_stopped_at_once(guest):
+    """Before its processors' threads have woken."""
+    guest.qmp.ask_at_once(*["stop", "cont"] * 100, *["query-cpus"] * 100)
+    assert guest.qmp.ask("query-status")["running"]
+    assert guest.run("echo it lives") == "it lives"
+
+
 def test_each_processor_has_its_thread(guest):
     cpus = guest.qmp.ask("query-cpus")
     names = {thread: guest.host.run(f"cat /proc/{thread}/comm").strip() for thread in (cpu["thread_id"] for cpu in cpus)}

@@ -9,6 +9,8 @@ def test_reboot_resets_within_the_program_and_the_power_button_is_pressed(start)
     assert guest.qmp.event("RESET")["guest"] is True
     guest.log_in()
     assert guest.run("cat /root/mark") == "before"
+    assert guest.qmp.ask("query-status")["running"]
+    assert not any(event["event"] == "RESET" for event in guest.qmp.events), "Linux asks for it several times"
     assert guest.host.run(f"cat {guest.folder}/pid") == program
     # The guest's acpid reads the key from the button's input device, says so and powers off.
     guest.qmp.ask("system_powerdown")

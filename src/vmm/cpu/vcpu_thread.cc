@@ -72,7 +72,6 @@ void Threads::resume() {
     if (!paused_) return;
     paused_ = false;
     for (const auto& one : vcpus_) one->set_immediate_exit(false);
-    running_ = static_cast<unsigned>(vcpus_.size());
   }
   changed_.notify_all();
 }
@@ -95,6 +94,7 @@ void Threads::serve(std::size_t index, const std::function<void()>& begun) {
         changed_.notify_all();
         changed_.wait(lock, [this] { return !paused_ || ending_; });
         if (ending_) return;
+        ++running_;  // here and not by resume(): who is paused again before it wakes has never run
       }
     }
     bool access = false;

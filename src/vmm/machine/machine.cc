@@ -234,7 +234,6 @@ void Machine::reset(bool by_guest) {
   if (std::exchange(reset_requested_, true)) return;
   // A vCPU that asks for it waits for the lock until it is stopped.
   loop_.post([this, by_guest] {
-    reset_requested_ = false;
     if (by_guest && config_.exit_on_reset) {
       notify_({Event::Kind::shutdown, true, "guest-reset"});
       loop_.stop();
@@ -242,6 +241,7 @@ void Machine::reset(bool by_guest) {
     }
     const bool go_on = state_ == RunState::running;
     if (go_on) stop_vcpus();
+    reset_requested_ = false;  // Linux asks several times, until it is stopped
     do_reset();
     notify_({Event::Kind::reset, by_guest, {}});
     if (go_on && threads_) threads_->resume();
