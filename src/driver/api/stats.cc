@@ -1,5 +1,7 @@
 #include <algorithm>
 #include <map>
+#include <optional>
+#include <span>
 
 #include "driver/api/client.h"
 #include "driver/api/figures.h"
@@ -37,7 +39,13 @@ constexpr std::uint32_t filters = 0xff, nowait = 1u << 29, backing = 1u << 30, e
 /// An emulator that does not answer costs its caller this much, all of them together.
 constexpr std::chrono::milliseconds patient{2000}, impatient{100};
 
-using Images = std::map<std::string, host::ImageSize>;
+/// A disk's image; `size` once it was looked at, and where there is one: libvirt leaves out what is not there as well.
+struct Image {
+  std::string path;
+  bool qcow2;
+  std::optional<host::ImageSize> size = {};
+};
+using Images = std::span<const Image>;
 
 /// A domain's record in the making.
 class Record {
@@ -115,7 +123,7 @@ void add_interfaces(Record& record, const instance::Running& now) {
   }
 }
 
-void add_blocks(Record& record, const domain::Domain& what, const instance::Figures& figures, const Images& images) {
+void add_blocks(Record& record, const domain::Domain& what, const instance::Figures& figures, Images images) {
   record.count("block", what.disks.size());
   for (std::size_t i = 0; i < what.disks.size(); ++i) {
     const domain::Disk& disk = what.disks[i];
@@ -135,9 +143,9 @@ void add_blocks(Record& record, const domain::Domain& what, const instance::Figu
       add("fl.reqs", counted->flush_operations);
       add("fl.times", counted->flush_ns);
     }
-    const auto found = images.find(disk.source);
-    if (found == images.end()) continue;
-    const host::ImageSize& size = found->second;
+    const auto found = std::ranges::find(images, disk.source, &Image::path);
+    if (found == images.end() || !found->size) continue;
+    const host::ImageSize& size = *found->size;
     // Of a running machine libvirt tells the highest byte written and what the file takes, else what the file takes
     // where it takes anything and where it ends.
     if (counted && counted->highest_offset) {
@@ -167,7 +175,7 @@ void add_iothreads(Record& record, const instance::Figures& figures) {
 }
 
 DomainStatsRecord make(instance::Instance& subject, std::uint32_t groups, const instance::Figures& figures,
-                       const Images& images) {
+                       Images images) {
   Record record(subject);
   const instance::Running* now = subject.active() ? &subject.running() : nullptr;
   if (groups & state) {
@@ -183,27 +191,37 @@ DomainStatsRecord make(instance::Instance& subject, std::uint32_t groups, const 
   return record.take();
 }
 
-/// What is under way for one call: what emulators have answered, by their domain's place, and how many have not yet.
+/// What is under way for one call: what emulators have answered, by their domain's place, and how many have not yet;
+/// and the images of all domains' disks, of which the first so many were looked at.
 struct Round {
-  explicit Round(core::asio::io_context& context) : answered(context) {}
+  explicit Round(core::asio::io_context& context) : progress(context) {}
   std::map<std::size_t, instance::Figures> figures;
   std::size_t open = 0;
-  core::Signal answered;
+  std::vector<Image> images;
+  std::size_t looked_at = 0;
+  core::Signal progress;
 };
 
 Task<void> ask_one(std::shared_ptr<Round> round, std::size_t slot, InstancePtr subject, instance::Questions questions,
                    std::chrono::milliseconds limit) {
   round->figures[slot] = co_await instance::ask(std::move(subject), questions, limit);
-  if (--round->open == 0) round->answered.notify();
+  if (--round->open == 0) round->progress.notify();
 }
 
-Images look_at(const std::vector<std::pair<std::string, bool>>& paths) {
-  Images images;
-  for (const auto& [path, qcow2] : paths) {
-    // What is not there has no size; libvirt leaves it out as well.
-    if (const auto size = host::image_size(path, qcow2)) images.emplace(path, *size);
-  }
-  return images;
+/// By one thread of the pool, since storage may hang; it tells of its progress, so that records are made meanwhile.
+Task<void> look_at_images(std::shared_ptr<Round> round, core::Loop* loop) {
+  constexpr std::size_t part = 64;
+  co_await loop->blocking([round, loop] {
+    for (std::size_t i = 0; i < round->images.size();) {
+      Image& one = round->images[i];
+      if (auto size = host::image_size(one.path, one.qcow2)) one.size = *size;
+      if (++i % part != 0 && i < round->images.size()) continue;
+      core::asio::post(loop->context(), [round, i] {
+        round->looked_at = i;
+        round->progress.notify();
+      });
+    }
+  });
 }
 
 std::vector<InstancePtr> chosen(Client& client, const ConnectGetAllDomainStatsArgs& args) {
@@ -236,13 +254,15 @@ Task<ConnectGetAllDomainStatsRet> get_all(Client* client, ConnectGetAllDomainSta
   const std::vector<InstancePtr> list = chosen(*client, args);
 
   const auto round = std::make_shared<Round>(loop.context());
-  std::vector<std::pair<std::string, bool>> paths;
+  std::vector<std::size_t> ends;  // of each domain's images
+  ends.reserve(list.size());
   for (std::size_t i = 0; i < list.size(); ++i) {
     const domain::Domain& what = list[i]->description();
     if (groups & block) {
       for (const domain::Disk& disk : what.disks)
-        paths.emplace_back(disk.source, disk.format == domain::Disk::Format::qcow2);
+        round->images.emplace_back(disk.source, disk.format == domain::Disk::Format::qcow2);
     }
+    ends.push_back(round->images.size());
     const bool busy = list[i]->job().held() && args.flags & nowait;
     const instance::Questions questions{.vcpus = (groups & vcpu) != 0,
                                         .blocks = groups & block && !what.disks.empty(),
@@ -253,17 +273,17 @@ Task<ConnectGetAllDomainStatsRet> get_all(Client* client, ConnectGetAllDomainSta
     ++round->open;
     loop.spawn(ask_one(round, i, list[i], questions, args.flags & nowait ? impatient : patient));
   }
-  Images images;
-  if (!paths.empty()) images = co_await loop.blocking([paths = std::move(paths)] { return look_at(paths); });
-  if (round->open > 0) co_await round->answered.wait();
+  if (!round->images.empty()) loop.spawn(look_at_images(round, &loop));
 
   const instance::Figures nothing;
   ConnectGetAllDomainStatsRet ret;
-  ret.ret_stats.reserve(list.size());
-  for (std::size_t i = 0; i < list.size(); ++i) {
+  std::size_t begin = 0;
+  for (std::size_t i = 0; i < list.size(); begin = ends[i++]) {
+    while (round->looked_at < ends[i] || (round->open > 0 && list[i]->active())) co_await round->progress.wait();
     if (!list[i]->active() && !list[i]->persistent()) continue;  // ended meanwhile
+    const Images images = std::span(round->images).subspan(begin, ends[i] - begin);
     const auto asked = round->figures.find(i);
-    ret.ret_stats.push_back(make(*list[i], groups, asked == round->figures.end() ? nothing : asked->second, images));
+    ret.ret_stats.add(make(*list[i], groups, asked == round->figures.end() ? nothing : asked->second, images));
   }
   co_return ret;
 }

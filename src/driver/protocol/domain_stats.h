@@ -17,7 +17,7 @@ struct DomainStatsRecord {
 };
 
 struct ConnectGetAllDomainStatsRet {
-  Array<DomainStatsRecord, max::domain_list> ret_stats;
+  rpc::EncodedArray<DomainStatsRecord, max::domain_list> ret_stats;
 };
 
 template <>

@@ -164,6 +164,8 @@ template <class T, std::uint32_t Max>
 struct Layout<Array<T, Max>> {
   static std::string text() { return std::is_same_v<T, std::uint8_t> ? "o" : "[" + layout<T>() + "]"; }
 };
+template <class T, std::uint32_t Max>
+struct Layout<rpc::EncodedArray<T, Max>> : Layout<Array<T, Max>> {};
 template <class T, std::size_t Size>
 struct Layout<std::array<T, Size>> {
   static std::string text() {

@@ -53,6 +53,15 @@ struct Void {};
 
 using Bytes = std::vector<std::uint8_t>;
 
+/// T<Max> whose items are encoded as they come: what is long and only sent takes a fraction of the memory.
+template <class T, std::uint32_t Max>
+struct EncodedArray {
+  std::uint32_t count = 0;
+  Bytes items;
+
+  void add(const T& item);
+};
+
 /// Appends values to a buffer. Throws core::Error{rpc} where a value is over its bound; the buffer then ends anywhere.
 class Encoder {
  public:
@@ -90,6 +99,11 @@ class Encoder {
     } else {
       for (const T& item : items) put(item);
     }
+  }
+  template <class T, std::uint32_t Max>
+  void put_field(const EncodedArray<T, Max>& array) {
+    put_length(array.count, Max);
+    put_raw(array.items.data(), array.items.size());
   }
   template <class T, std::size_t Size>
   void put_field(const std::array<T, Size>& items) {
@@ -176,6 +190,15 @@ class Decoder {
       for (std::uint32_t i = 0; i < size; ++i) get(items.emplace_back());
     }
   }
+  template <class T, std::uint32_t Max>
+  void get_field(EncodedArray<T, Max>& array) {
+    array = {};
+    for (std::uint32_t left = length(Max); left > 0; --left) {
+      T item{};
+      get(item);
+      array.add(item);
+    }
+  }
   template <class T, std::size_t Size>
   void get_field(std::array<T, Size>& items) {
     if constexpr (std::same_as<T, std::uint8_t>) {
@@ -241,6 +264,12 @@ void Decoder::get(T& value) {
   } else {
     boost::pfr::for_each_field(value, [this](auto& field) { this->get(field); });
   }
+}
+
+template <class T, std::uint32_t Max>
+void EncodedArray<T, Max>::add(const T& item) {
+  Encoder(items).put(item);
+  ++count;
 }
 
 /// The whole of a payload as one T.

@@ -83,6 +83,20 @@ TEST(Xdr, BoundsHoldBothWays) {
   EXPECT_TRUE((refused<Array<std::int32_t, 1>>(encode(Array<std::int32_t, 2>{1, 2}))));
 }
 
+TEST(Xdr, AnArrayEncodedItemByItemIsTheSame) {
+  using Encoded = EncodedArray<String<8>, 2>;
+  Encoded array;
+  EXPECT_EQ(encode(array), encode(Array<String<8>, 2>{}));
+  array.add("one");
+  array.add("three");
+  EXPECT_EQ(encode(array), encode(Array<String<8>, 2>{"one", "three"}));
+  EXPECT_EQ(encode(decode<Encoded>(encode(array))), encode(array));
+  array.add("more");
+  EXPECT_TRUE(refused(array));
+  EXPECT_TRUE(refused<Encoded>(encode(Array<String<8>, 3>{"one", "three", "more"})));
+  EXPECT_TRUE(refused<Encoded>(Bytes{0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0}));
+}
+
 TEST(Xdr, DecodeRefusesWhatIsNotExactlyOneValue) {
   EXPECT_TRUE(refused<std::int32_t>(Bytes{0, 0, 0}));
   EXPECT_TRUE(refused<std::int32_t>(Bytes{0, 0, 0, 0, 0}));
