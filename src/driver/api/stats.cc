@@ -210,7 +210,7 @@ Task<void> ask_one(std::shared_ptr<Round> round, std::size_t slot, InstancePtr s
 
 /// By one thread of the pool, since storage may hang; it tells of its progress, so that records are made meanwhile.
 Task<void> look_at_images(std::shared_ptr<Round> round, core::Loop* loop) {
-  constexpr std::size_t part = 64;
+  constexpr std::size_t part = 256;
   co_await loop->blocking([round, loop] {
     for (std::size_t i = 0; i < round->images.size();) {
       Image& one = round->images[i];
