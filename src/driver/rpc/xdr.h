@@ -53,7 +53,8 @@ struct Void {};
 
 using Bytes = std::vector<std::uint8_t>;
 
-/// T<Max> whose items are encoded as they come: what is long and only sent takes a fraction of the memory.
+/// T<Max> whose items are encoded as they come: what is long and only sent takes a fraction of the memory. The bound is
+/// looked at when the whole is encoded.
 template <class T, std::uint32_t Max>
 struct EncodedArray {
   std::uint32_t count = 0;
