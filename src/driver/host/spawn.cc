@@ -17,7 +17,9 @@
 #include <cerrno>
 #include <charconv>
 #include <cstdlib>
+#include <map>
 
+#include "base/mutex.h"
 #include "driver/core/error.h"
 
 namespace host {
@@ -135,6 +137,23 @@ Id resolve(const std::string& text, const char* what, Lookup lookup, Id Entry::*
   return value;
 }
 
+bool is_program(const std::string& path) {
+  struct stat status{};
+  return ::stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode) && ::access(path.c_str(), X_OK) == 0;
+}
+
+std::optional<std::string> search_path(const std::string& name) {
+  const char* variable = std::getenv("PATH");
+  std::string_view folders = variable != nullptr ? variable : "/usr/local/bin:/usr/bin:/bin";
+  while (!name.empty() && !folders.empty()) {
+    const std::string_view folder = folders.substr(0, folders.find(':'));
+    folders.remove_prefix(std::min(folder.size() + 1, folders.size()));
+    std::string path = std::string(folder) + "/" + name;
+    if (folder.starts_with('/') && is_program(path)) return path;
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 Child spawn(const SpawnConfig& config) {
@@ -199,20 +218,16 @@ std::optional<int> reap(const Child& child) {
 }
 
 std::optional<std::string> find_program(const std::string& name) {
-  const auto is_program = [](const std::string& path) {
-    struct stat status{};
-    return ::stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode) && ::access(path.c_str(), X_OK) == 0;
-  };
   if (name.find('/') != name.npos) return is_program(name) ? std::optional(name) : std::nullopt;
-  const char* variable = std::getenv("PATH");
-  std::string_view folders = variable != nullptr ? variable : "/usr/local/bin:/usr/bin:/bin";
-  while (!name.empty() && !folders.empty()) {
-    const std::string_view folder = folders.substr(0, folders.find(':'));
-    folders.remove_prefix(std::min(folder.size() + 1, folders.size()));
-    std::string path = std::string(folder) + "/" + name;
-    if (folder.starts_with('/') && is_program(path)) return path;
-  }
-  return std::nullopt;
+  // Each definition without an emulator asks; one found before is looked for again only once it is gone.
+  static base::Mutex mutex;
+  static std::map<std::string, std::string> found GUARDED_BY(mutex);
+  const base::Lock lock(mutex);
+  if (const auto before = found.find(name); before != found.end() && is_program(before->second)) return before->second;
+  found.erase(name);
+  auto path = search_path(name);
+  if (path) found[name] = *path;
+  return path;
 }
 
 uid_t user_id(const std::string& text) {

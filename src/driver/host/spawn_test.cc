@@ -12,6 +12,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <cstdlib>
 #include <filesystem>
 #include <set>
 #include <thread>
@@ -231,6 +232,23 @@ TEST(FindProgram, LooksOnPath) {
   EXPECT_EQ(find_program("/etc/passwd"), std::nullopt);
   EXPECT_EQ(find_program(""), std::nullopt);
   EXPECT_EQ(find_program("/"), std::nullopt);
+}
+
+TEST(FindProgram, OneThatIsGoneIsLookedForAgain) {
+  const std::string path = std::getenv("PATH");
+  const std::string folder = std::filesystem::path(testing::TempDir()) / "find-program";
+  for (const char* name : {"/one", "/two"}) {
+    std::filesystem::create_directories(folder + name);
+    std::filesystem::copy_file("/bin/true", folder + name + "/a-program",
+                               std::filesystem::copy_options::overwrite_existing);
+  }
+  ::setenv("PATH", (folder + "/one:" + folder + "/two").c_str(), 1);
+  EXPECT_EQ(find_program("a-program"), folder + "/one/a-program");
+  std::filesystem::remove(folder + "/one/a-program");
+  EXPECT_EQ(find_program("a-program"), folder + "/two/a-program");
+  std::filesystem::remove_all(folder);
+  EXPECT_EQ(find_program("a-program"), std::nullopt);
+  ::setenv("PATH", path.c_str(), 1);
 }
 
 TEST(Identities, ReadNamesAndNumbers) {
