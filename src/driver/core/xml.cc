@@ -14,6 +14,8 @@
 namespace core {
 namespace {
 
+using namespace std::string_view_literals;
+
 std::string_view view(const xmlChar* text) {
   return text ? reinterpret_cast<const char*>(text) : std::string_view();
 }
@@ -96,6 +98,17 @@ constexpr std::array<bool, 256> plain = [] {
     table[c] = std::string_view("<>&\"'").find(static_cast<char>(c)) == std::string_view::npos;
   return table;
 }();
+
+/// Appends the pieces, with one look at the room there is: a description is some hundreds of short ones.
+template <std::same_as<std::string_view>... Pieces>
+void append(std::string& out, Pieces... pieces) {
+  const std::size_t before = out.size(), after = before + (pieces.size() + ...);
+  out.resize_and_overwrite(after, [&](char* to, std::size_t) {  // libstdc++ 12 gives the capacity, not the size
+    to += before;
+    ((to = std::ranges::copy(pieces, to).out), ...);
+    return after;
+  });
+}
 
 void escape(std::string& out, std::string_view text, bool in_attribute) {
   while (true) {
@@ -283,25 +296,24 @@ void XmlWriter::line() {
 }
 
 XmlWriter& XmlWriter::start(std::string_view name) {
-  Open element{.name = std::string(name), .begin = out_.size()};
-  if (!open_.empty()) {
-    element.parent_tag_open = open_.back().tag_open;
-    element.parent_bare = open_.back().bare;
-  }
+  const std::size_t begin = out_.size();
+  const bool parent_tag_open = !open_.empty() && open_.back().tag_open;
+  const bool parent_bare = !open_.empty() && open_.back().bare;
   line();
-  open_.push_back(std::move(element));
-  out_ += '<';
-  out_ += name;
+  append(out_, "<"sv, name);
+  open_.emplace_back(begin, out_.size() - name.size(), name.size(), parent_tag_open, parent_bare);
   return *this;
 }
 
 XmlWriter& XmlWriter::attribute(std::string_view name, std::string_view value) {
   open_.back().bare = false;
-  out_ += ' ';
-  out_ += name;
-  out_ += "='";
-  escape(out_, value, true);
-  out_ += '\'';
+  if (std::ranges::all_of(value, [](char c) { return plain[static_cast<unsigned char>(c)]; })) {
+    append(out_, " "sv, name, "='"sv, value, "'"sv);
+  } else {
+    append(out_, " "sv, name, "='"sv);
+    escape(out_, value, true);
+    out_ += '\'';
+  }
   return *this;
 }
 
@@ -315,7 +327,7 @@ XmlWriter& XmlWriter::text(std::string_view text) {
 }
 
 XmlWriter& XmlWriter::end() {
-  const Open element = std::move(open_.back());
+  const Open element = open_.back();
   open_.pop_back();
   if (element.tag_open) {
     out_ += "/>\n";
@@ -323,14 +335,14 @@ XmlWriter& XmlWriter::end() {
   }
   if (!element.inline_text) out_.append(2 * (static_cast<std::size_t>(base_) + open_.size()), ' ');
   out_ += "</";
-  out_ += element.name;
+  out_.append(out_, element.name_at, element.name_size);
   out_ += ">\n";
   return *this;
 }
 
 XmlWriter& XmlWriter::end_unless_empty() {
   if (!open_.back().bare) return end();
-  const Open element = std::move(open_.back());
+  const Open element = open_.back();
   open_.pop_back();
   out_.resize(element.begin);
   if (!open_.empty()) {

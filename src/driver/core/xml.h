@@ -100,10 +100,10 @@ class XmlWriter {
 
  private:
   struct Open {
-    std::string name;
-    std::size_t begin;             // out_ before the element
-    bool parent_tag_open = false;  // and the parent's state then
-    bool parent_bare = false;
+    std::size_t begin;               // out_ before the element
+    std::size_t name_at, name_size;  // in out_
+    bool parent_tag_open;            // and the parent's state then
+    bool parent_bare;
     bool bare = true;      // neither attribute nor content yet
     bool tag_open = true;  // the start tag lacks its '>'
     bool inline_text = false;
