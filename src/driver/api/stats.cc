@@ -50,29 +50,30 @@ using Images = std::span<const Image>;
 /// A domain's record in the making.
 class Record {
  public:
-  explicit Record(const instance::Instance& subject) : record_{wire(subject), {}} {
-    constexpr std::size_t of_machine = 7, of_disk = 5;  // as many as one that is shut off has; one that runs grows
-    record_.params.reserve(of_machine + of_disk * subject.description().disks.size());
+  /// Into `record`, whose memory is used again.
+  Record(DomainStatsRecord& record, const instance::Instance& subject) : record_(record) {
+    record.dom = wire(subject);
+    record.params.clear();
   }
 
-  /// `field` under "group.number.", or under "group." alone.
   template <class T>
-  void add(std::string field, T value) {
-    record_.params.push_back({std::move(field), TypedParamValue(std::in_place_type<T>, std::move(value))});
+  void add(std::string_view field, T value) {
+    record_.params.add(TypedParamView{field, decltype(TypedParamView::value)(std::in_place_type<T>, value)});
   }
-  void text(std::string field, const std::string& value) { add<String<>>(std::move(field), String<>(value)); }
-  void count(const std::string& group, std::size_t number) {
-    add<std::uint32_t>(group + ".count", static_cast<std::uint32_t>(number));
+  void text(std::string_view field, std::string_view value) { add<rpc::StringView<>>(field, value); }
+  void count(const char* group, std::size_t number) {
+    add<std::uint32_t>(name_.assign(group).append(".count"), static_cast<std::uint32_t>(number));
   }
-  DomainStatsRecord take() { return std::move(record_); }
+  /// "group.number.field", until the next is asked for.
+  std::string_view numbered(const char* group, std::size_t number, const char* field) {
+    name_.assign(group).append(1, '.').append(std::to_string(number));
+    return name_.append(1, '.').append(field);
+  }
 
  private:
-  DomainStatsRecord record_;
+  DomainStatsRecord& record_;
+  std::string name_;
 };
-
-std::string numbered(const char* group, std::size_t number, const char* field) {
-  return std::string(group) + '.' + std::to_string(number) + '.' + field;
-}
 
 void add_cpu(Record& record, const instance::Running& now) {
   const auto used = host::process_statistics(now.process.pid);
@@ -102,9 +103,9 @@ void add_vcpus(Record& record, const domain::Domain& what, const instance::Runni
   for (const emulator::Vcpu& one : figures.vcpus) {
     const auto used = host::thread_statistics(now->process.pid, one.thread_id);
     if (!used) continue;
-    record.add<std::int32_t>(numbered("vcpu", one.index, "state"), running);
-    record.add<std::uint64_t>(numbered("vcpu", one.index, "time"), used->user_ns + used->system_ns);
-    record.add<std::uint64_t>(numbered("vcpu", one.index, "delay"), used->wait_ns);
+    record.add<std::int32_t>(record.numbered("vcpu", one.index, "state"), running);
+    record.add<std::uint64_t>(record.numbered("vcpu", one.index, "time"), used->user_ns + used->system_ns);
+    record.add<std::uint64_t>(record.numbered("vcpu", one.index, "delay"), used->wait_ns);
   }
 }
 
@@ -112,14 +113,14 @@ void add_interfaces(Record& record, const instance::Running& now) {
   record.count("net", now.live.interfaces.size());
   for (std::size_t i = 0; i < now.live.interfaces.size(); ++i) {
     const std::string& name = now.live.interfaces[i].target;
-    record.text(numbered("net", i, "name"), name);
+    record.text(record.numbered("net", i, "name"), name);
     const auto counted = host::tap_statistics(name);
     if (!counted) continue;
     const std::pair<const char*, std::uint64_t> rows[] = {
         {"rx.bytes", counted->rx_bytes},  {"rx.pkts", counted->rx_packets}, {"rx.errs", counted->rx_errors},
         {"rx.drop", counted->rx_dropped}, {"tx.bytes", counted->tx_bytes},  {"tx.pkts", counted->tx_packets},
         {"tx.errs", counted->tx_errors},  {"tx.drop", counted->tx_dropped}};
-    for (const auto& [field, value] : rows) record.add<std::uint64_t>(numbered("net", i, field), value);
+    for (const auto& [field, value] : rows) record.add<std::uint64_t>(record.numbered("net", i, field), value);
   }
 }
 
@@ -128,10 +129,10 @@ void add_blocks(Record& record, const domain::Domain& what, const instance::Figu
   for (std::size_t i = 0; i < what.disks.size(); ++i) {
     const domain::Disk& disk = what.disks[i];
     const auto add = [&](const char* field, std::uint64_t value) {
-      record.add<std::uint64_t>(numbered("block", i, field), value);
+      record.add<std::uint64_t>(record.numbered("block", i, field), value);
     };
-    record.text(numbered("block", i, "name"), disk.target);
-    record.text(numbered("block", i, "path"), disk.source);
+    record.text(record.numbered("block", i, "name"), disk.target);
+    record.text(record.numbered("block", i, "path"), disk.source);
     const emulator::BlockStats* counted = find_block_stats(figures, disk);
     if (counted) {
       add("rd.reqs", counted->read_operations);
@@ -174,9 +175,9 @@ void add_iothreads(Record& record, const instance::Figures& figures) {
   }
 }
 
-DomainStatsRecord make(instance::Instance& subject, std::uint32_t groups, const instance::Figures& figures,
-                       Images images) {
-  Record record(subject);
+void make(DomainStatsRecord& into, instance::Instance& subject, std::uint32_t groups, const instance::Figures& figures,
+          Images images) {
+  Record record(into, subject);
   const instance::Running* now = subject.active() ? &subject.running() : nullptr;
   if (groups & state) {
     record.add<std::int32_t>("state.state", static_cast<std::int32_t>(subject.status().state));
@@ -188,7 +189,6 @@ DomainStatsRecord make(instance::Instance& subject, std::uint32_t groups, const 
   if (now && groups & interface) add_interfaces(record, *now);
   if (groups & block) add_blocks(record, subject.description(), figures, images);
   if (groups & iothread) add_iothreads(record, figures);
-  return record.take();
 }
 
 /// What is under way for one call: what emulators have answered, by their domain's place, and how many have not yet;
@@ -277,13 +277,16 @@ Task<ConnectGetAllDomainStatsRet> get_all(Client* client, ConnectGetAllDomainSta
 
   const instance::Figures nothing;
   ConnectGetAllDomainStatsRet ret;
+  DomainStatsRecord record;
   std::size_t begin = 0;
   for (std::size_t i = 0; i < list.size(); begin = ends[i++]) {
     while (round->looked_at < ends[i] || (round->open > 0 && list[i]->active())) co_await round->progress.wait();
     if (!list[i]->active() && !list[i]->persistent()) continue;  // ended meanwhile
     const Images images = std::span(round->images).subspan(begin, ends[i] - begin);
     const auto asked = round->figures.find(i);
-    ret.ret_stats.add(make(*list[i], groups, asked == round->figures.end() ? nothing : asked->second, images));
+    make(record, *list[i], groups, asked == round->figures.end() ? nothing : asked->second, images);
+    ret.ret_stats.add(record);
+    if (ret.ret_stats.count == 1) ret.ret_stats.items.reserve(ret.ret_stats.items.size() * list.size());
   }
   co_return ret;
 }

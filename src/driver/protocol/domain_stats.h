@@ -13,7 +13,7 @@ struct ConnectGetAllDomainStatsArgs {
 
 struct DomainStatsRecord {
   Domain dom;
-  Array<TypedParam, max::connect_get_all_domain_stats> params;
+  rpc::EncodedArray<TypedParam, max::connect_get_all_domain_stats> params;
 };
 
 struct ConnectGetAllDomainStatsRet {

@@ -131,6 +131,13 @@ struct TypedParam {
   TypedParamValue value;
 };
 
+/// One that is only sent: its texts stay another's.
+struct TypedParamView {
+  using Viewed = TypedParam;
+  rpc::StringView<> field;
+  rpc::Union<1, std::int32_t, std::uint32_t, std::int64_t, std::uint64_t, double, bool, rpc::StringView<>> value;
+};
+
 enum class AuthType : std::int32_t { none = 0, sasl = 1, polkit = 2 };
 
 /// What travels under a procedure's number: Args and Ret of a call, or Event. Only procedures that somebody here speaks

@@ -9,6 +9,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 #include <variant>
@@ -28,6 +29,12 @@ struct String : std::string {
   using std::string::string;
   String() = default;
   String(std::string text) : std::string(std::move(text)) {}
+};
+
+/// string<Max> that is only sent: the text stays another's.
+template <std::uint32_t Max = max_string>
+struct StringView : std::string_view {
+  StringView(std::string_view text) : std::string_view(text) {}
 };
 
 /// T<Max>
@@ -53,14 +60,28 @@ struct Void {};
 
 using Bytes = std::vector<std::uint8_t>;
 
-/// T<Max> whose items are encoded as they come: what is long and only sent takes a fraction of the memory. The bound is
-/// looked at when the whole is encoded.
+/// T<Max> whose items are encoded as they come: what is long and only sent takes a fraction of the memory. An item is a
+/// T, or of a type with its layout, which says so: `using Viewed = T`. The bound is looked at when the whole is
+/// encoded.
 template <class T, std::uint32_t Max>
 struct EncodedArray {
   std::uint32_t count = 0;
   Bytes items;
 
-  void add(const T& item);
+  void add(const T& item) { append(item); }
+  template <class View>
+    requires std::same_as<typename View::Viewed, T>
+  void add(const View& item) {
+    append(item);
+  }
+  /// Keeps the memory.
+  void clear() {
+    count = 0;
+    items.clear();
+  }
+
+ private:
+  void append(const auto& item);
 };
 
 /// Appends values to a buffer. Throws core::Error{rpc} where a value is over its bound; the buffer then ends anywhere.
@@ -68,27 +89,35 @@ class Encoder {
  public:
   explicit Encoder(Bytes& out) : out_(out) {}
 
-  void put_word(std::uint32_t value) {
-    const std::uint32_t big_endian = std::endian::native == std::endian::little ? std::byteswap(value) : value;
-    put_raw(&big_endian, sizeof big_endian);
-  }
+  void put_word(std::uint32_t value) { put_number(value); }
   /// Opaque bytes, and zeros up to a multiple of four.
   void put_raw(const void* data, std::size_t size) {
-    const std::size_t at = out_.size();
-    out_.resize(at + size + (0 - size) % 4);
-    if (size > 0) std::memcpy(&out_[at], data, size);
+    const auto* bytes = static_cast<const std::uint8_t*>(data);
+    out_.insert(out_.end(), bytes, bytes + size);
+    constexpr std::uint8_t zeros[3] = {};
+    out_.insert(out_.end(), zeros, zeros + (0 - size) % 4);
   }
 
   template <class T>
   void put(const T& value);
 
  private:
+  template <std::unsigned_integral T>
+  void put_number(T value) {
+    if constexpr (std::endian::native == std::endian::little) value = std::byteswap(value);
+    const auto bytes = std::bit_cast<std::array<std::uint8_t, sizeof value>>(value);
+    out_.insert(out_.end(), bytes.begin(), bytes.end());
+  }
   void put_length(std::size_t size, std::uint32_t max) {
     if (size > max) throw core::Error(core::ErrorCode::rpc, "Unable to encode message payload", core::ErrorDomain::rpc);
     put_word(static_cast<std::uint32_t>(size));
   }
   template <std::uint32_t Max>
   void put_field(const String<Max>& text) {
+    put_field(StringView<Max>(text));
+  }
+  template <std::uint32_t Max>
+  void put_field(const StringView<Max>& text) {
     put_length(text.size(), Max);
     put_raw(text.data(), text.size());
   }
@@ -235,8 +264,7 @@ void Encoder::put(const T& value) {
     static_assert(sizeof(T) <= 4);
     put_word(static_cast<std::uint32_t>(value));
   } else if constexpr (std::integral<T>) {
-    put_word(static_cast<std::uint32_t>(static_cast<std::uint64_t>(value) >> 32));
-    put_word(static_cast<std::uint32_t>(value));
+    put_number(static_cast<std::uint64_t>(value));
   } else if constexpr (std::same_as<T, double>) {
     put(std::bit_cast<std::uint64_t>(value));
   } else if constexpr (requires { put_field(value); }) {
@@ -268,7 +296,7 @@ void Decoder::get(T& value) {
 }
 
 template <class T, std::uint32_t Max>
-void EncodedArray<T, Max>::add(const T& item) {
+void EncodedArray<T, Max>::append(const auto& item) {
   Encoder(items).put(item);
   ++count;
 }

@@ -97,6 +97,26 @@ TEST(Xdr, AnArrayEncodedItemByItemIsTheSame) {
   EXPECT_TRUE(refused<Encoded>(Bytes{0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0}));
 }
 
+struct Named {
+  String<8> name;
+  Union<1, std::int32_t, String<8>> value;
+};
+struct NamedView {
+  using Viewed = Named;
+  StringView<8> name;
+  Union<1, std::int32_t, StringView<8>> value;
+};
+
+TEST(Xdr, AViewOfAnItemIsEncodedAsTheItem) {
+  EncodedArray<Named, 2> array;
+  array.add(NamedView{std::string_view("one"), 1});
+  array.add(NamedView{std::string_view(""), StringView<8>("two")});
+  EXPECT_EQ(encode(array), encode(Array<Named, 2>{{"one", 1}, {"", String<8>("two")}}));
+  array.clear();
+  EXPECT_EQ(encode(array), encode(Array<Named, 2>{}));
+  EXPECT_TRUE(refused(StringView<2>("abc")));
+}
+
 TEST(Xdr, DecodeRefusesWhatIsNotExactlyOneValue) {
   EXPECT_TRUE(refused<std::int32_t>(Bytes{0, 0, 0}));
   EXPECT_TRUE(refused<std::int32_t>(Bytes{0, 0, 0, 0, 0}));
