@@ -286,7 +286,8 @@ Task<ConnectGetAllDomainStatsRet> get_all(Client* client, ConnectGetAllDomainSta
     const auto asked = round->figures.find(i);
     make(record, *list[i], groups, asked == round->figures.end() ? nothing : asked->second, images);
     ret.ret_stats.add(record);
-    if (ret.ret_stats.count == 1) ret.ret_stats.items.reserve(ret.ret_stats.items.size() * list.size());
+    if (ret.ret_stats.count == 1)
+      ret.ret_stats.items.reserve(std::min(ret.ret_stats.items.size() * list.size(), rpc::max_packet));
   }
   co_return ret;
 }
