@@ -62,21 +62,21 @@ TEST(Loop, ARealTimersComeInOrderAndMayBeSetAgain) {
   Clock clock;
   Loop loop(clock);
   std::vector<int> order;
+  const std::int64_t now = clock.now(), soon = now + 5 * ms;
   Timer late(loop, [&] {
     order.push_back(2);
     loop.stop();
   });
   Timer early(loop, [&] {
     order.push_back(1);
-    if (order.size() < 3) early.set(clock.now());
+    if (order.size() < 3) early.set(soon);  // before the late one however late it is
   });
   Timer never(loop, [&] { order.push_back(9); });
   {
     const base::Lock lock(loop.mutex());
-    const std::int64_t now = clock.now();
     late.set(now + 30 * ms);
     never.set(now + 10 * ms);
-    early.set(now + 5 * ms);
+    early.set(soon);
     never.cancel();
   }
   loop.run();
