@@ -260,7 +260,14 @@ def start(given, script, folder, forward=None, more=(), **streams):
     out = folder / "out.img"
     with open(out, "wb") as disk:
         disk.truncate(256 << 20)
-    return subprocess.Popen(command_line(given, script, out, forward, more), stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **streams), out
+    with open(out.with_name("emulator.log"), "wb") as words:
+        return subprocess.Popen(command_line(given, script, out, forward, more), stdin=subprocess.DEVNULL, stderr=words, **streams), out
+
+
+def ended(out):
+    """The error of a box that ended too soon, with its emulator's last words."""
+    words = out.with_name("emulator.log").read_text(errors="replace").splitlines()
+    return BoxError(": ".join(["the box ended before its command did", *[line for line in words if ": warning: " not in line][-1:]]))
 
 
 def results(out, into):
@@ -272,10 +279,10 @@ def results(out, into):
             with tarfile.open(out) as archive:
                 archive.extractall(target, filter="data") if hasattr(tarfile, "data_filter") else archive.extractall(target)
         except tarfile.TarError as error:
-            raise BoxError("the box ended before its command did") from error
+            raise ended(out) from error
         status = target / "status"
         if not status.exists():
-            raise BoxError("the box ended before its command did")
+            raise ended(out)
         code = int(status.read_text())
         status.unlink()
         return code

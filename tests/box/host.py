@@ -11,6 +11,7 @@ import box
 from doubled import TRACE, WATCH, seen
 
 PORT = 7000  # of the shell, in the box
+PATIENCE = 240  # seconds
 SCRIPT = f"""
 ip link set eth0 up
 ip addr add 10.0.2.15/24 dev eth0
@@ -41,11 +42,15 @@ class Host:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         script, forward = (WATCH if self.watched else "") + SCRIPT, f",hostfwd=tcp:127.0.0.1:{self.port}-10.0.2.15:{PORT}"
-        self.process, _ = box.start(self.given, script, pathlib.Path(self.folder.name), forward, self.more, stdout=subprocess.PIPE)
+        self.process, out = box.start(self.given, script, pathlib.Path(self.folder.name), forward, self.more, stdout=subprocess.PIPE)
         try:
-            while not select.select([self.process.stdout], [], [], 240)[0] or b"box: ready" not in (line := self.process.stdout.readline()):
+            line = b""
+            while b"box: ready" not in line:
+                if not select.select([self.process.stdout], [], [], PATIENCE)[0]:
+                    raise box.BoxError(f"it did not come up in {PATIENCE} s")
+                line = self.process.stdout.readline()
                 if not line:
-                    raise box.BoxError("it did not come up")
+                    raise box.ended(out)
         except BaseException:
             self.close()
             raise
@@ -75,7 +80,7 @@ class Host:
         self.process.stdout.close()
         self.folder.cleanup()
 
-    def open(self, script, patience=240):
+    def open(self, script, patience=PATIENCE):
         """A connection to the shell, which has been given a script; what the script runs last reads what is sent later."""
         connection = socket.create_connection(("127.0.0.1", self.port), timeout=patience)
         connection.sendall(f"exec 2>&1\n{script}\n".encode())
