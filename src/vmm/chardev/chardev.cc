@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <termios.h>
 #include <unistd.h>
@@ -30,6 +31,18 @@ using Kind = Config::Kind;
 
 void set_nonblocking(int fd) {
   if (::fcntl(fd, F_SETFL, ::fcntl(fd, F_GETFL) | O_NONBLOCK) < 0) base::throw_errno(errno, "fcntl");
+}
+
+/// Throws for a descriptor that nobody can connect to.
+void check_listening(int fd) {
+  struct stat status{};
+  if (::fstat(fd, &status) < 0 || !S_ISSOCK(status.st_mode)) {
+    throw std::invalid_argument("descriptor " + std::to_string(fd) + " is not a socket");
+  }
+  pollfd state{fd, 0, 0};
+  if (::poll(&state, 1, 0) > 0) {
+    throw std::invalid_argument("descriptor " + std::to_string(fd) + " is not a listening socket");
+  }
 }
 
 /// A socket address, and a socket of its family.
@@ -92,6 +105,7 @@ Chardev::Chardev(Config config, loop::Loop& loop)
 
 Chardev::~Chardev() {
   if (found_flags_ >= 0) ::fcntl(fd_.get(), F_SETFL, found_flags_);
+  if (found_output_flags_ >= 0) ::fcntl(output_.get(), F_SETFL, found_output_flags_);
   if (cooked_) ::tcsetattr(fd_.get(), TCSANOW, &*cooked_);
   if (listener_ && config_.kind == Kind::unix_socket && config_.fd < 0) ::unlink(config_.path.c_str());
 }
@@ -111,12 +125,19 @@ void Chardev::open_stdio() {
   output_.reset(::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3));
   if (!fd_ || !output_) base::throw_errno(errno, "cannot use standard input and output");
   found_flags_ = ::fcntl(fd_.get(), F_GETFL);  // shared with whoever started this program
+  found_output_flags_ = ::fcntl(output_.get(), F_GETFL);
   set_nonblocking(fd_.get());
+  set_nonblocking(output_.get());
   connected_ = true;
   try {
     watch_ = loop_.watch(fd_.get(), 0, [this](std::uint32_t events) { ready(events); });
   } catch (const std::system_error&) {
     // Input from a plain file cannot be waited for; there is none then.
+  }
+  try {
+    output_watch_ = loop_.watch(output_.get(), 0, [this](std::uint32_t events) { ready_for_output(events); });
+  } catch (const std::system_error&) {
+    // A plain file takes all at once.
   }
   if (::isatty(STDIN_FILENO) && ::isatty(STDOUT_FILENO)) open_own_terminal();
 }
@@ -184,6 +205,7 @@ bool Chardev::pty_is_open() const {
 
 void Chardev::listen() {
   if (config_.fd >= 0) {
+    check_listening(config_.fd);
     listener_.reset(config_.fd);
   } else {
     Address address = address_of(config_);
@@ -223,7 +245,11 @@ void Chardev::wait_for_peer() {
 
 void Chardev::accept_peer() {
   base::UniqueFd peer(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
-  if (!peer) return;
+  if (!peer) {
+    if (errno == EINVAL || errno == EOPNOTSUPP)
+      listener_watch_.end();  // it listens no more, and that would be told for ever
+    return;
+  }
   listener_watch_.end();
   peer_came(std::move(peer));
 }
@@ -238,13 +264,26 @@ void Chardev::peer_came(base::UniqueFd fd) {
   want();
 }
 
+/// The peer has closed its end. What it sent before is read once there is room; what is written from now on is kept for
+/// the next one.
+void Chardev::peer_left() {
+  if (config_.kind == Kind::stdio) return watch_.end();  // the end of input; output goes on
+  int unread = 0;
+  if (!is_socket() || ::ioctl(fd_.get(), FIONREAD, &unread) < 0 || unread == 0) return hang_up();
+  watch_.end();
+  patience_ends_.cancel();
+  away_ = true;
+  if (std::exchange(stuck_, false) && device_.writable) device_.writable();
+}
+
 void Chardev::hang_up() {
   if (!connected_) return;
   watch_.end();
+  output_watch_.end();
   patience_ends_.cancel();
   connected_ = stuck_ = away_ = false;
   descriptors_.clear();
-  if (config_.kind != Kind::pty) fd_.reset();
+  if (is_socket()) fd_.reset();
   if (device_.connected) device_.connected(false);
   if (config_.kind == Kind::pty) {
     if (pty_is_open()) wait_for_peer();  // opened again meanwhile
@@ -279,27 +318,42 @@ void Chardev::room_again() {
 }
 
 void Chardev::want() {
-  if (!watch_) return;
   const bool input = device_.room && device_.room() > 0;
-  watch_.want((input ? std::uint32_t{EPOLLIN} : 0U) | (stuck_ || !backlog_.empty() ? std::uint32_t{EPOLLOUT} : 0U));
+  if (!watch_ && connected_ && is_socket() && input) {  // a peer that has left something to read
+    watch_ = loop_.watch(fd_.get(), EPOLLIN, [this](std::uint32_t events) { ready(events); });
+    return;
+  }
+  const std::uint32_t in = input ? EPOLLIN : 0U, out = stuck_ || !backlog_.empty() ? EPOLLOUT : 0U;
+  if (output_watch_) output_watch_.want(out);
+  if (watch_)
+    watch_.want(in | (config_.kind == Kind::stdio ? 0U : out) | (is_socket() ? std::uint32_t{EPOLLRDHUP} : 0U));
 }
 
 void Chardev::ready(std::uint32_t events) {
-  if (events & EPOLLOUT) {
-    patience_ends_.cancel();  // the peer takes some
-    if (flush()) {
-      away_ = false;
-      if (std::exchange(stuck_, false) && device_.writable) device_.writable();
-    } else if (stuck_) {
-      wait_for_room();
-    }
-  }
+  if (events & EPOLLOUT) peer_takes();
   if (events & EPOLLIN) {
     read_input();
-  } else if (events & (EPOLLHUP | EPOLLERR)) {
-    hang_up();
+  } else if (events & (EPOLLHUP | EPOLLERR | EPOLLRDHUP)) {
+    peer_left();
   }
   if (connected_) want();
+}
+
+/// Of standard output.
+void Chardev::ready_for_output(std::uint32_t events) {
+  if (events & (EPOLLHUP | EPOLLERR)) return hang_up();
+  if (events & EPOLLOUT) peer_takes();
+  want();
+}
+
+void Chardev::peer_takes() {
+  patience_ends_.cancel();
+  if (flush()) {
+    away_ = false;
+    if (std::exchange(stuck_, false) && device_.writable) device_.writable();
+  } else if (stuck_) {
+    wait_for_room();
+  }
 }
 
 void Chardev::read_input() {
@@ -339,6 +393,7 @@ void Chardev::read_input() {
 }
 
 void Chardev::keep(std::span<const std::uint8_t> bytes) {
+  if (!device_.keep) return;
   backlog_.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   if (backlog_.size() > kept) backlog_.erase(0, backlog_.size() - kept);
 }
@@ -346,10 +401,9 @@ void Chardev::keep(std::span<const std::uint8_t> bytes) {
 /// Bytes that went out at once; what a peer that left can take no more counts as none.
 std::size_t Chardev::write_now(std::span<const std::uint8_t> bytes) {
   std::size_t done = 0;
-  const bool socket = config_.kind == Kind::unix_socket || config_.kind == Kind::tcp_socket;
   while (done < bytes.size()) {
-    const ssize_t wrote = socket ? ::send(output(), &bytes[done], bytes.size() - done, MSG_NOSIGNAL)
-                                 : ::write(output(), &bytes[done], bytes.size() - done);
+    const ssize_t wrote = is_socket() ? ::send(output(), &bytes[done], bytes.size() - done, MSG_NOSIGNAL)
+                                      : ::write(output(), &bytes[done], bytes.size() - done);
     if (wrote < 0 && errno == EINTR) continue;
     if (wrote <= 0) break;
     done += static_cast<std::size_t>(wrote);
@@ -374,6 +428,7 @@ void Chardev::lose_patience() {
   stuck_ = false;
   away_ = true;
   if (device_.writable) device_.writable();
+  away_ = !backlog_.empty();  // a device that was reset meanwhile had nothing to say any more
   want();
 }
 

@@ -40,6 +40,7 @@ class Chardev {
     std::function<void()> writable = {};                      ///< after a write() that was cut short
     /// How long its output waits for a peer that takes none, ns; then that peer counts as away until it has caught up.
     std::optional<std::int64_t> patience = {};
+    bool keep = true;                          ///< output while nobody takes it is for who comes next
     std::function<void(bool)> connected = {};  ///< a peer came, or went
     /// How many characters a terminal shows; where that is known.
     std::function<void(std::uint16_t cols, std::uint16_t rows)> resized = {};
@@ -79,7 +80,10 @@ class Chardev {
   void wait_for_peer();
   void accept_peer();
   void peer_came(base::UniqueFd fd);
+  void peer_left();
+  void peer_takes();
   void ready(std::uint32_t events);
+  void ready_for_output(std::uint32_t events);
   void read_input();
   void want();
   bool flush();
@@ -88,18 +92,21 @@ class Chardev {
   std::size_t write_now(std::span<const std::uint8_t> bytes);
   void keep(std::span<const std::uint8_t> bytes);
   bool pty_is_open() const;
+  bool is_socket() const {
+    return config_.kind == Config::Kind::unix_socket || config_.kind == Config::Kind::tcp_socket;
+  }
   int output() const { return output_ ? output_.get() : fd_.get(); }
 
   Config config_;
   loop::Loop& loop_;
   Device device_;
-  base::UniqueFd listener_, fd_, output_, log_, opened_;  ///< opened_: tells of who opens the terminal
-  loop::Watch listener_watch_, watch_, opened_watch_;
+  base::UniqueFd listener_, fd_, output_, log_, opened_;              ///< opened_: tells of who opens the terminal
+  loop::Watch listener_watch_, watch_, output_watch_, opened_watch_;  ///< output_watch_: of standard output
   std::string pty_path_, backlog_;
   std::vector<base::UniqueFd> descriptors_;
-  int found_flags_ = -1;           ///< of standard input
-  std::optional<termios> cooked_;  ///< how the program's own terminal was
-  base::UniqueFd resized_;         ///< tells of its signal
+  int found_flags_ = -1, found_output_flags_ = -1;  ///< of standard input and output
+  std::optional<termios> cooked_;                   ///< how the program's own terminal was
+  base::UniqueFd resized_;                          ///< tells of its signal
   loop::Watch resized_watch_;
   bool connected_ = false;
   bool stuck_ = false;  ///< the device waits for `writable`

@@ -26,6 +26,7 @@ void Server::add(chardev::Chardev& chardev) {
                         session.writable();
                         chardev.room_again();
                       },
+                  .keep = false,
                   .connected = [&session](bool there) { session.connected(there); }});
 }
 

@@ -79,6 +79,11 @@ void Console::attach(unsigned number, Port& port) {
        .resized = [this, number](std::uint16_t cols, std::uint16_t rows) { resize(number, cols, rows); }});
 }
 
+bool Console::opened(unsigned number) const {
+  const auto found = ports_.find(number);
+  return found != ports_.end() && (found->second.console || found->second.open);
+}
+
 bool Console::remove_port(unsigned number) {
   const auto found = ports_.find(number);
   if (found == ports_.end() || !found->second.chardev) return false;
@@ -90,6 +95,7 @@ bool Console::remove_port(unsigned number) {
     if (Queue* const from = queue(receiving)) from->put_back();
   }
   if (port.sending) give_back(receiving + 1, std::move(*std::exchange(port.sending, {})), 0);
+  drop_output(receiving + 1);  // nor does it go to who has the number next
   port.ready = port.open = false;
   const bool known = std::exchange(port.told, false) || (port.untold & bit(Event::device_remove));
   port.untold = 0;

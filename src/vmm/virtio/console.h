@@ -29,6 +29,8 @@ class Console : public Device {
   bool add_port(unsigned number, chardev::Chardev& chardev, bool console, std::string name);
   /// False where there is none.
   bool remove_port(unsigned number);
+  /// Whether the guest can be spoken to: a plain port that it has open, any console.
+  bool opened(unsigned number) const;
   /// The size of a console's terminal, in characters.
   void resize(unsigned number, std::uint16_t cols, std::uint16_t rows);
 
