@@ -1,5 +1,6 @@
 """The block device (Virtio 1.2, 5.2): requests, refusals, queues, threads, limits."""
 import hashlib
+import re
 import struct
 
 import pytest
@@ -423,6 +424,25 @@ def test_two_disks_on_one_thread(start, image):
 
 # --- the file behind it
 
+@pytest.mark.ours("QEMU's is as large as its requests")
+def test_requests_of_one_buffer_take_little_memory(make, image):
+    """Memory that direct access cannot take goes through some of the program's own, however long the request."""
+    disk = make(image(size=8 << 20), direct="true", features=(INDIRECT,))
+    resident = lambda: int(re.search(r"VmHWM:\s*(\d+)", open(f"/proc/{disk.machine.process.pid}/status").read())[1])  # noqa: E731
+    data, ring = disk.machine.alloc((1 << 20) + 4096) + 1, disk.queues[0]
+    header, status = disk.machine.put(struct.pack("<IIQ", OUT, 0, 0)), disk.machine.alloc()
+    rows = ((header, 16, 1, 1), (data, 1 << 20, 1, 2), (status, 1, 2, 0))
+    table = disk.machine.put(b"".join(struct.pack("<QIHH", *row) for row in rows))
+    before = resident()
+    for index in range(ring.size):
+        ring.descriptor(index, table, 48, 4)
+        ring.offer(index, publish=False)
+    ring.publish()
+    ring.kick()
+    wait_for(lambda: ring.used_index == ring.size, "all of them")
+    assert resident() - before < 64 << 10, "KiB for 256 requests of 1 MiB, one of which is the guest's own"
+
+
 def test_a_file_that_shrinks_is_an_error(make, image):
     path = image()
     disk = make(path)
@@ -455,7 +475,7 @@ def test_statistics_are_real(make, image):
     stats = disk.machine.qmp.ask("query-blockstats")[0]["stats"]
     assert (stats["rd_operations"], stats["rd_bytes"]) == (5, 5 * 2 * SECTOR)
     assert (stats["wr_operations"], stats["wr_bytes"]) == (1, 3 * SECTOR)
-    assert stats["flush_operations"] == 1
+    assert stats["flush_operations"] == 1 and stats["wr_highest_offset"] == 3 * SECTOR
     if disk.machine.is_qemu:
         return
     disk.test.clock_step(1_000_000)
@@ -567,6 +587,17 @@ def test_a_reset_is_not_held_up_by_the_limit(make, image):
     disk.bring_up()
     disk.test.clock_step(2_000_000_000)
     assert disk.read_sectors(1)[0] == OK
+
+
+@VIRTUAL
+def test_a_reset_is_no_way_past_the_limit(make, image):
+    disk = make(image(), ",throttling.iops-total=1")
+    for _ in range(10):
+        for _ in range(50):
+            disk.read_sectors(1, wait=False)
+        disk.machine.qmp.ask("query-status")
+        disk.bring_up()
+    assert disk.machine.qmp.ask("query-blockstats")[0]["stats"]["rd_operations"] == 1
 
 
 @VIRTUAL

@@ -26,7 +26,8 @@ struct Statistics {
   struct Of {
     std::uint64_t operations = 0, bytes = 0, time_ns = 0, failed = 0;
   };
-  Of read, write, flush, discard;  ///< written zeroes are writes
+  Of read, write, flush, discard;   ///< written zeroes are writes
+  std::uint64_t highest_write = 0;  ///< the end of the highest range written, in bytes
 };
 
 /// A disk of one loop: everything is called with its lock held, and everything done is told from it.
@@ -41,7 +42,8 @@ class Disk {
   /// Takes a request; it may be done before this returns. It begins at kick() at the latest.
   virtual void submit(Request request) = 0;
   virtual void kick() = 0;
-  /// Returns when nothing is under way any more, having told of all that was; no limit holds it up.
+  /// Returns when nothing is under way any more, having told of all that was; what a limit had still held back is given
+  /// up, with ECANCELED.
   virtual void drain() = 0;
   /// The most operations a second from now on, flushes aside; 0 for no limit.
   virtual void limit(std::uint64_t iops) = 0;

@@ -25,7 +25,9 @@ namespace {
 constexpr std::uint64_t sector = 512;
 constexpr std::size_t bounce_alignment = 4096;
 /// What one step of an operation moves at most through memory of ours, and in parts.
-constexpr std::size_t most_bounced = std::size_t{1} << 20, most_parts = 1024;
+constexpr std::size_t most_bounced = std::size_t{64} << 10, most_parts = 1024;
+/// Longer writes are not searched for zeroes: a guest may make one as long as its disk.
+constexpr std::uint64_t most_searched = 1 << 20;
 constexpr unsigned ring_entries = 256;
 
 /// Bytes that writing zeroes takes from, where a host cannot do it otherwise.
@@ -127,14 +129,15 @@ RawFile::RawFile(RawFileConfig config, loop::Loop& loop)
         kick();
       }) {
   open();
-  if (!config_.read_only) lock();
   if (config_.direct) make_direct();
   if (config_.iops_total) throttle_.emplace(*config_.iops_total);
   if (config_.use_io_uring) make_ring();
+  if (!config_.read_only) lock();
 }
 
 RawFile::~RawFile() {
   RawFile::drain();
+  if (!config_.read_only) unlock();
 }
 
 void RawFile::open() {
@@ -164,6 +167,7 @@ void RawFile::lock() const {
     wanted.l_start = at;
     wanted.l_len = 1;
     if (::fcntl(fd_.get(), F_OFD_SETLK, &wanted) == 0 || (errno != EAGAIN && errno != EACCES)) return;
+    unlock();
     base::throw_errno(EBUSY, "'" + config_.path + "' is being written by another process");
   };
   set(F_RDLCK, 100);
@@ -175,8 +179,19 @@ void RawFile::lock() const {
   other.l_start = 201;
   other.l_len = 1;
   if (::fcntl(fd_.get(), F_OFD_GETLK, &other) == 0 && other.l_type != F_UNLCK) {
+    unlock();
     base::throw_errno(EBUSY, "'" + config_.path + "' is used by another process that does not share it");
   }
+}
+
+/// Closing would do, were it not that the drive may have the open file too.
+void RawFile::unlock() const {
+  struct flock all{};
+  all.l_type = F_UNLCK;
+  all.l_whence = SEEK_SET;
+  all.l_start = 100;
+  all.l_len = 2;
+  ::fcntl(fd_.get(), F_OFD_SETLK, &all);
 }
 
 /// Turns the page cache off where reads of single sectors work without it, and finds how their memory must be aligned.
@@ -233,7 +248,7 @@ void RawFile::submit(Request request) {
   auto operation = std::make_unique<Operation>();
   operation->request = std::move(request);
   operation->begun = loop_.clock().now();
-  if (throttle_ && operation->request.kind != Kind::flush && !draining_) {
+  if (throttle_ && operation->request.kind != Kind::flush) {
     waiting_.push_back(std::move(operation));
     let_go();
   } else {
@@ -252,7 +267,7 @@ void RawFile::kick() {
 /// Begins what the throttle lets begin now.
 void RawFile::let_go() {
   while (!waiting_.empty()) {
-    const auto later = draining_ || !throttle_ ? std::nullopt : throttle_->take(loop_.clock().now());
+    const auto later = throttle_ ? throttle_->take(loop_.clock().now()) : std::nullopt;
     if (later) return throttle_timer_.set(*later);
     auto next = std::move(waiting_.front());
     waiting_.pop_front();
@@ -269,15 +284,16 @@ void RawFile::limit(std::uint64_t iops) {
 }
 
 void RawFile::drain() {
-  draining_ = true;
   throttle_timer_.cancel();
-  let_go();
+  for (auto& one : std::exchange(waiting_, {})) {
+    ++under_way_;
+    finish(*one.release(), ECANCELED);
+  }
   kick();
   while (under_way_ > 0) {
     io_uring_submit_and_wait(ring_.get(), 1);
     reap();
   }
-  draining_ = false;
 }
 
 void RawFile::begin(std::unique_ptr<Operation> owned) {
@@ -287,7 +303,8 @@ void RawFile::begin(std::unique_ptr<Operation> owned) {
   Request& request = operation.request;
   if (config_.read_only && request.kind != Kind::read && request.kind != Kind::flush) return finish(operation, EROFS);
   if (request.offset > size_ || request.length > size_ - request.offset) return finish(operation, EINVAL);
-  if (request.kind == Kind::write && config_.detect_zeroes != RawFileConfig::Detect::off && all_zero(request.parts)) {
+  if (request.kind == Kind::write && config_.detect_zeroes != RawFileConfig::Detect::off &&
+      request.length <= most_searched && all_zero(request.parts)) {
     request.kind = Kind::write_zeroes;
     request.may_unmap = config_.detect_zeroes == RawFileConfig::Detect::unmap;
   }
@@ -307,7 +324,6 @@ void RawFile::begin(std::unique_ptr<Operation> owned) {
       operation.method = Method::allocate;
       operation.mode =
           (request.may_unmap && config_.discard ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE) | FALLOC_FL_KEEP_SIZE;
-      operation.device_request = BLKZEROOUT;
       break;
   }
   if (request.length == 0 && request.kind != Kind::flush) return finish(operation, 0);
@@ -442,8 +458,11 @@ bool RawFile::fall_back(Operation& operation, int error) {
   const bool unknown = error == EOPNOTSUPP || error == ENOSYS || error == ENOTTY || error == EINVAL;
   const bool has_other_way = operation.method == Method::allocate || operation.method == Method::device_ioctl;
   if (unknown && has_other_way && operation.request.kind == Kind::write_zeroes) {
-    operation.method =
-        block_device_ && operation.method == Method::allocate ? Method::device_ioctl : Method::zero_writes;
+    if (operation.mode & FALLOC_FL_PUNCH_HOLE) {
+      operation.mode = FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE;  // of a block device the kernel writes them itself
+    } else {
+      operation.method = Method::zero_writes;
+    }
     return true;
   }
   const bool advice = unknown && has_other_way;  // a discard is no more
@@ -463,6 +482,10 @@ void RawFile::finish(Operation& operation, int error) {
     ++one.operations;
     one.bytes += operation.request.length;
     one.time_ns += static_cast<std::uint64_t>(loop_.clock().now() - operation.begun);
+    if (&one == &statistics_.write) {
+      statistics_.highest_write =
+          std::max(statistics_.highest_write, operation.request.offset + operation.request.length);
+    }
   }
   any_done_ = true;
   operation.request.done(error);

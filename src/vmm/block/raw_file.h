@@ -59,6 +59,7 @@ class RawFile final : public Disk {
 
   void open();
   void lock() const;
+  void unlock() const;
   void make_direct();
   void make_ring();
 
@@ -88,7 +89,7 @@ class RawFile final : public Disk {
   std::deque<std::unique_ptr<Operation>> waiting_;  ///< for the throttle
   loop::Timer throttle_timer_;
   std::function<void()> batch_ended_;
-  bool any_done_ = false, draining_ = false;
+  bool any_done_ = false;
   Statistics statistics_;
 };
 
