@@ -1,5 +1,7 @@
 #include "vmm/control.h"
 
+#include <algorithm>
+
 using monitor::Refusal;
 
 monitor::Event to_monitor(const machine::Event& event) {
@@ -38,7 +40,11 @@ std::vector<monitor::Iothread> Control::iothreads() const {
 
 std::vector<monitor::Chardev> Control::chardevs() const {
   std::vector<monitor::Chardev> all;
-  for (const auto& [id, one] : machine_.backends().chardevs) all.push_back({id, one->filename(), one->connected()});
+  for (const auto& [id, one] : machine_.backends().chardevs) {
+    // A monitor and a serial port are there for as long as the machine is.
+    const bool always = id == config().serial || std::ranges::find(config().monitors, id) != config().monitors.end();
+    all.push_back({id, one->filename(), machine_.devices().opened(id).value_or(always)});
+  }
   return all;
 }
 
@@ -60,8 +66,13 @@ std::vector<monitor::Block> Control::blocks() const {
                    .write_operations = done.write.operations,
                    .write_ns = done.write.time_ns,
                    .flush_operations = done.flush.operations,
-                   .flush_ns = done.flush.time_ns});
+                   .flush_ns = done.flush.time_ns,
+                   .highest_offset = done.highest_write});
   });
+  for (const auto& [id, drive] : machine_.backends().drives) {
+    if (std::ranges::find(all, id, &monitor::Block::drive) != all.end()) continue;
+    all.push_back({.device = {}, .drive = id, .file = drive.file, .read_only = drive.read_only});
+  }
   return all;
 }
 

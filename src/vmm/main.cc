@@ -1,7 +1,9 @@
 #include <fcntl.h>
 #include <malloc.h>
 #include <pthread.h>
+#include <sys/epoll.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -94,11 +96,21 @@ seccomp::Paths paths_of(const cmdline::Config& config) {
   return paths;
 }
 
-/// What a thread of that kind does before it serves; nothing where nobody wants it. Only the main thread opens files.
-std::function<void()> sandbox(const cmdline::Config& config, seccomp::Thread kind) {
-  if (!config.seccomp) return {};
+/// The signals by which whoever runs this program asks it to end.
+sigset_t signals_to_end() {
+  sigset_t all;
+  ::sigemptyset(&all);
+  for (const int one : {SIGTERM, SIGINT, SIGHUP}) ::sigaddset(&all, one);
+  return all;
+}
+
+/// What a thread of that kind does before it serves. Only the main thread opens files.
+std::function<void()> begin_thread(const cmdline::Config& config, seccomp::Thread kind) {
   const bool is_main = kind == seccomp::Thread::main;
-  return [kind, is_main, paths = is_main ? paths_of(config) : seccomp::Paths()] {
+  return [kind, is_main, sandboxed = config.seccomp, paths = is_main ? paths_of(config) : seccomp::Paths()] {
+    const sigset_t main_threads = signals_to_end();
+    ::pthread_sigmask(SIG_BLOCK, &main_threads, nullptr);
+    if (!sandboxed) return;
     if (!seccomp::restrict_paths(paths) && is_main) {
       std::fputs("stratovirt: the kernel has no landlock: files are guarded by their owners and modes only\n", stderr);
     }
@@ -113,12 +125,15 @@ struct Served {
   std::optional<machine::Machine> machine{};
   std::optional<Control> control{};
   std::optional<monitor::Server> monitors{};
+  base::UniqueFd asked_to_end{};
+  loop::Watch asked_watch{};
 
   explicit Served(loop::Clock::Kind kind) : clock(kind) {}
   Served(const Served&) = delete;
   Served& operator=(const Served&) = delete;
   ~Served() {
     const base::Lock lock(loop.mutex());
+    asked_watch.end();
     monitors.reset();
     machine.reset();
   }
@@ -129,7 +144,7 @@ void serve(const cmdline::Config& config, std::optional<Background>& background)
   const bool simulated = config.accel != cmdline::Accel::kvm;
   auto hypervisor = std::async(std::launch::async, make_hypervisor, config.accel);
   Served served(simulated ? loop::Clock::Kind::simulated : loop::Clock::Kind::real);
-  auto& [clock, loop, machine, control, monitors] = served;
+  auto& [clock, loop, machine, control, monitors, asked_to_end, asked_watch] = served;
   {
     const base::Lock lock(loop.mutex());
     machine.emplace(
@@ -137,22 +152,29 @@ void serve(const cmdline::Config& config, std::optional<Background>& background)
         [&served](const machine::Event& event) {
           if (served.monitors) served.monitors->tell(to_monitor(event));
         },
-        sandbox(config, seccomp::Thread::iothread));
+        begin_thread(config, seccomp::Thread::iothread));
     control.emplace(*machine);
     monitors.emplace(*control);
     for (const std::string& id : config.monitors) monitors->add(*machine->backends().chardevs.at(id));
-    machine->start_threads(sandbox(config, seccomp::Thread::vcpu));
+    machine->start_threads(begin_thread(config, seccomp::Thread::vcpu));
     if (simulated) {
       auto& driven = dynamic_cast<qtest::Qtest&>(machine->hypervisor());
       driven.connect(config.test_socket,
                      {loop, machine->board().memory_bus(), machine->board().ports(), machine->board().memory()},
                      [&loop] { loop.stop(); });
     }
+    const sigset_t signals = signals_to_end();
+    asked_to_end.reset(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
+    if (!asked_to_end) base::throw_errno(errno, "signalfd");
+    asked_watch = loop.watch(asked_to_end.get(), EPOLLIN, [&served](std::uint32_t) {
+      signalfd_siginfo info;
+      while (::read(served.asked_to_end.get(), &info, sizeof info) > 0) served.machine->quit("host-signal");
+    });
     if (!config.pid_file.empty()) base::replace_file(config.pid_file, std::to_string(::getpid()) + "\n", 0644);
     if (!config.start_paused) machine->resume();
   }
   if (background) background->ready();
-  if (const auto restrict = sandbox(config, seccomp::Thread::main)) restrict();
+  begin_thread(config, seccomp::Thread::main)();
   loop.run();
 }
 

@@ -1,4 +1,5 @@
 """The console device (Virtio 1.2, 5.3): ports, what is said of them, and bytes both ways."""
+import contextlib
 import fcntl
 import os
 import re
@@ -11,6 +12,7 @@ import tty
 import pytest
 
 from qtest import wait_for
+from pci import RootPort
 from virtio import Device
 from vmm import Refused
 
@@ -372,8 +374,14 @@ def test_a_terminal_nobody_has_open(make):
         terminal = os.open(name, os.O_RDWR | os.O_NOCTTY)
         assert read_exactly(terminal, 14) == b"boot messages\n"
         os.close(terminal)
-        wait_for(lambda: not console.machine.qmp.ask("query-chardev")[0]["frontend-open"], "a hang-up")
+        seen_by(console.machine)
         console.send(0, b"boot messages\n")
+
+
+def seen_by(machine):
+    """What has happened outside until now: the loop that answers the second time has looked at all of it."""
+    for _ in range(2):
+        machine.qmp.ask("query-status")
 
 
 def flood(console, port, parts):
@@ -445,13 +453,29 @@ def test_what_was_kept_and_what_waits_behind_it_come_in_turn(make):
     early, late = (bytes(i * factor & 0xFF for i in range(60000)) for factor in (7, 11))
     console.send(0, early)
     terminal = os.open(name, os.O_RDWR | os.O_NOCTTY)
-    wait_for(lambda: console.machine.qmp.ask("query-chardev")[0]["frontend-open"], "a terminal in use")
+    seen_by(console.machine)
     queue = console.queues[1]
     queue.send([(console.machine.put(late), len(late), False)])
     console.test.read(0, 8)
     assert read_exactly(terminal, len(early) + len(late)) == early + late
     wait_for(lambda: queue.used_index == 2, "the driver to go on")
     os.close(terminal)
+
+
+@pytest.mark.ours("QEMU's consoles throw away at once what finds no room")
+def test_a_guest_that_is_reset_while_its_peer_is_slow_is_heard_again(make):
+    console = make()
+    peer = listening(console.machine)
+    console.bring_up(queues=(0, 1))
+    console.pages = {}
+    flood(console, 0, [b"x" * 65536] * 32)
+    console.reset()
+    console.test.clock_step(1_000_000_000)
+    console.machine.qmp.ask("query-status")
+    listening_drain(peer)
+    console.bring_up(queues=(0, 1))
+    console.send(0, b"fresh")
+    assert read_exactly(peer, 5) == b"fresh"
 
 
 def test_a_peer_that_goes_away_frees_the_driver(make):
@@ -461,6 +485,94 @@ def test_a_peer_that_goes_away_frees_the_driver(make):
     queue = flood(console, 0, [b"x" * 65536] * 32)
     peer.close()
     wait_for(lambda: queue.used_index == 32, "all of it")
+
+
+@pytest.mark.ours("QEMU drops what a peer that has left had said")
+@pytest.mark.parametrize("buffers", [0, 1])
+def test_what_a_peer_said_before_it_left_arrives(make, buffers):
+    console = make()
+    console.bring_up(queues=(0, 1))
+    console.pages = {}
+    for _ in range(buffers):
+        console.give(0, 64)
+    with listening(console.machine) as peer:
+        peer.sendall(b"0123456789" * 10)
+    seen_by(console.machine)
+    got = b""
+    for _ in range(2):
+        if not buffers:
+            console.give(0, 64)
+        got += console.receive(0)
+        buffers = 0
+    assert got == b"0123456789" * 10
+    with listening(console.machine) as peer:
+        console.send(0, b"to the next")
+        assert read_exactly(peer, 11) == b"to the next"
+
+
+@pytest.mark.ours("QEMU sees it when it reads")
+def test_a_peer_over_tcp_that_leaves_makes_room_for_the_next(make):
+    """Also while the driver takes no input."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        place = probe.getsockname()
+    console = make(kind=f"socket,id=c,host={place[0]},port={place[1]},server,nowait")
+    console.bring_up(queues=(0, 1))
+    console.pages = {}
+    socket.create_connection(place).close()
+    with socket.create_connection(place) as peer:
+        seen_by(console.machine)
+        console.send(0, b"hello")
+        assert read_exactly(peer, 5) == b"hello"
+
+
+@pytest.mark.ours("QEMU hands it on")
+def test_what_a_port_left_unsent_goes_to_no_other(make, tmp_path):
+    console = make(port="virtserialport", more=("-disable-seccomp",)).start_ports((1,))
+    peer = listening(console.machine)
+    console.open_port(1, 1)
+    queue = flood(console, 1, [b"x" * 65536] * 32)
+    qmp = console.machine.qmp
+    qmp.ask("device_del", id="p")
+    wait_for(lambda: queue.used_index == 32, "all of it, unsent")
+    peer.close()
+    place = {"type": "unix", "data": {"path": f"{tmp_path}/next.sock"}}
+    qmp.ask("chardev-add", id="next", backend={"type": "socket", "data": {"addr": place, "server": True, "wait": False}})
+    with listening(console.machine, "next.sock") as following:
+        qmp.ask("device_add", driver="virtserialport", id="q", chardev="next", nr=1, bus="s.0")
+        seen_by(console.machine)
+        assert not select.select([following], [], [], 0.2)[0]
+
+
+def test_whether_a_port_is_open_is_the_guests_to_say(make):
+    console = make(port="virtserialport").start_ports((1,))
+
+    def is_open():
+        return next(one["frontend-open"] for one in console.machine.qmp.ask("query-chardev") if one["label"] == "c")
+
+    peer = listening(console.machine)
+    assert not is_open()
+    console.open_port(1, 1)
+    wait_for(is_open, "an open port")
+    peer.close()
+    console.say(1, OPEN, 0)
+    wait_for(lambda: not is_open(), "a closed one")
+
+
+@pytest.mark.ours("QEMU leaves a controller's ports to it")
+def test_a_controller_takes_its_ports_along(start):
+    machine = start("-device", "pcie-root-port,id=port1,port=8,chassis=1,bus=pcie.0,addr=1", "-device", "virtio-serial-pci,id=s.1,bus=port1,addr=0",
+                    "-chardev", "pty,id=c", "-device", "virtconsole,id=p,chardev=c,bus=s.1.0")
+    port, qmp = RootPort(machine.test, 1, 2), machine.qmp
+    port.power_on()
+    for _ in range(2):
+        qmp.ask("device_del", id="s.1")
+        port.power_off()
+        qmp.event("DEVICE_DELETED", device="p")
+        qmp.event("DEVICE_DELETED", device="s.1")
+        qmp.ask("device_add", driver="virtio-serial-pci", id="s.1", bus="port1", addr="0x0")
+        qmp.ask("device_add", driver="virtconsole", id="p", chardev="c", bus="s.1.0")
+        port.power_on()
 
 
 def test_input_waits_for_buffers(make):
@@ -592,6 +704,48 @@ def test_every_key_goes_to_the_guest(own):
     assert got == b"ls\r\x03\x1a\x1c"
     console.send(0, b"a\nb")
     assert read_exactly(master, 3) == b"a\nb", "and nothing is added"
+
+
+@pytest.fixture
+def pipes(start):
+    """A machine whose console is two pipes, that console, and their other ends."""
+    stdin, typed = os.pipe()
+    said, stdout = os.pipe()
+    machine = start(*words("stdio,id=c"), own={"stdin": stdin, "stdout": stdout})
+    os.close(stdin)
+    os.close(stdout)
+    console = Console(machine, 4).bring_up(queues=(0, 1))
+    console.pages = {}
+    yield console, typed, said
+    for end in (typed, said):
+        with contextlib.suppress(OSError):
+            os.close(end)
+
+
+def test_output_goes_on_after_the_end_of_input(pipes):
+    console, typed, said = pipes
+    os.close(typed)
+    seen_by(console.machine)
+    console.send(0, b"still here")
+    assert read_exactly(said, 10) == b"still here"
+
+
+@pytest.mark.ours("QEMU stands still")
+def test_a_pipe_that_nobody_reads_holds_up_only_its_console(pipes):
+    console, _, said = pipes
+    data = bytes(i * 7 & 0xFF for i in range(65536))
+    queue = flood(console, 0, [data] * 8)
+    assert console.machine.qmp.ask("query-status")["running"] and queue.used_index < 8
+    assert read_exactly(said, 8 * len(data)) == data * 8
+    wait_for(lambda: queue.used_index == 8, "all of it")
+
+
+def test_a_pipe_whose_reader_has_left_holds_up_nobody(pipes):
+    console, _, said = pipes
+    os.close(said)
+    seen_by(console.machine)
+    for _ in range(3):
+        console.send(0, b"x" * 65536)
 
 
 @pytest.mark.ours("QEMU does not tell")

@@ -1,7 +1,12 @@
 """QMP of the built program: events, errors, ids, what does not parse, descriptors, parts that come and go."""
+import contextlib
+import fcntl
 import json
 import os
+import signal
 import socket
+import struct
+import subprocess
 import tempfile
 
 import pytest
@@ -215,6 +220,27 @@ def test_quit(start):
 
 
 @OURS
+@pytest.mark.parametrize("state", ["running", "paused"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda one: one.name)
+def test_asked_by_a_signal_it_ends(start, tmp_path, number, state):
+    machine = start("-pidfile", str(tmp_path / "pid"), ends=False)
+    if state == "paused":
+        machine.qmp.ask("stop")
+    machine.process.send_signal(number)
+    assert machine.qmp.event("SHUTDOWN") == {"guest": False, "reason": "host-signal"}
+    assert machine.process.wait(30) == 0
+    assert not (tmp_path / "pid").exists()
+
+
+@OURS
+def test_whoever_waits_for_a_peer_can_be_ended(program, tmp_path):
+    path = tmp_path / "console.sock"
+    process = subprocess.Popen([program, "-accel", "qtest", "-qtest", f"unix:{tmp_path}/none", "-machine", "q35", "-chardev", f"socket,id=c,path={path},server"])
+    wait_for(path.exists, "a socket")
+    process.terminate()
+    assert process.wait(30) == -signal.SIGTERM
+
+
 def test_sockets_are_gone_with_the_machine(start):
     machine = start(ends=False)
     machine.quit()
@@ -362,6 +388,39 @@ def test_descriptors(machine):
     assert len(os.listdir(f"/proc/{machine.process.pid}/fd")) < 60
 
 
+def files_of(machine):
+    """The names of the files that the program has open."""
+    folder = f"/proc/{machine.process.pid}/fd"
+    return [os.path.basename(os.readlink(f"{folder}/{fd}")) for fd in os.listdir(folder)]
+
+
+def test_a_name_is_for_what_came_with_it(machine, tmp_path):
+    """Also behind a request that was refused with what it carried."""
+    with open(tmp_path / "one", "wb") as one, open(tmp_path / "two", "wb") as two:
+        for refused in ({"command": "getfd"}, {"command": "add-nothing"}):
+            with pytest.raises(Refused):
+                machine.qmp.ask(refused["command"], descriptors=[one.fileno()])
+            machine.qmp.ask("getfd", descriptors=[two.fileno()], fdname="two")
+            assert "one" not in files_of(machine)
+            machine.qmp.ask("closefd", fdname="two")
+            assert "two" not in files_of(machine)
+
+
+@OURS
+def test_names_that_are_asked_for_in_one_go(machine, tmp_path):
+    """Each has its own, however far the program is behind."""
+    with contextlib.ExitStack() as stack:
+        files = [stack.enter_context(open(tmp_path / f"file{n}", "wb")) for n in range(8)]
+        machine.qmp.lines.send('{"execute":"query-commands"}' * 2000)  # more to answer than a peer that does not read takes
+        for n, file in enumerate(files):
+            machine.qmp.lines.send(json.dumps({"execute": "getfd", "arguments": {"fdname": f"f{n}"}, "id": f"f{n}"}), [file.fileno()])
+    while (reply := machine.qmp.message()).get("id") != "f7":
+        assert "return" in reply
+    for n in range(8):
+        machine.qmp.ask("closefd", fdname=f"f{n}")
+        assert f"file{n}" not in files_of(machine) and (n == 7 or f"file{n + 1}" in files_of(machine))
+
+
 @OURS
 def test_descriptors_that_nobody_names_are_closed(machine):
     with tempfile.TemporaryFile() as file:
@@ -383,6 +442,72 @@ def test_numbers_of_this_programs_own_are_nobodys_to_name(start, number):
         machine.qmp.ask("human-monitor-command", command_line=f"drive_add dummy file=/dev/fd/{number},if=none,id=x")
     with pytest.raises(Refused):
         machine.qmp.ask("netdev_add", type="tap", id="n", fd=str(number))
+
+
+def descriptor_disk(machine, path, node):
+    with open(path, "r+b") as file:
+        machine.qmp.ask("getfd", descriptors=[file.fileno()], fdname="disk")
+    machine.qmp.ask("blockdev-add", **{"node-name": node, "driver": "raw", "file": {"driver": "file", "filename": "/dev/fd/disk"}})
+
+
+@OURS
+def test_a_drive_keeps_its_descriptor_until_a_device_has_it(start, image):
+    """Refused for a lock and for a place: the drive is as it was, nobody is locked out, and nobody else's file is touched."""
+    machine = start(*PORT)
+    qmp, path, other = machine.qmp, image("first.img"), image("other.img")
+    holder = open(path, "r+b")
+    fcntl.fcntl(holder, 37, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 101, 1, 0))  # F_OFD_SETLK: another who writes
+    descriptor_disk(machine, path, "n")
+    with pytest.raises(Refused, match="written by another"):
+        qmp.ask("device_add", driver="virtio-blk-pci", id="d", drive="n", bus="port1", addr="0x0")
+    holder.close()
+    descriptor_disk(machine, other, "m")
+    with pytest.raises(Refused, match="hotplug"):
+        qmp.ask("device_add", driver="virtio-blk-pci", id="d", drive="n", bus="pcie.0", addr="0x9")
+    with open(path, "r+b") as again:
+        fcntl.fcntl(again, 37, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 100, 2, 0))
+    qmp.ask("device_add", driver="virtio-blk-pci", id="d", drive="n", bus="port1", addr="0x0")
+    RootPort(machine.test, 1, 2).power_on()
+    disk = Disk(machine, 0, bus=2).bring_up()
+    assert disk.write_sectors(0, b"here".ljust(512)) == 0
+    assert path.read_bytes().startswith(b"here") and other.read_bytes().startswith(b"sector 0")
+    assert {one["node-name"] for one in qmp.ask("query-named-block-nodes")} == {"n", "m"}
+    qmp.ask("blockdev-del", node_name="m")
+    assert files_of(machine).count("first.img") == 1 and "other.img" not in files_of(machine)
+    assert disk.write_sectors(0, b"and again".ljust(512)) == 0
+
+
+@OURS
+def test_a_network_that_goes_closes_its_descriptors(start, tmp_path):
+    machine = start()
+    before = len(files_of(machine))
+    with open(tmp_path / "tap", "wb") as file:
+        for _ in range(3):
+            for name in ("tap", "vhost"):
+                machine.qmp.ask("getfd", descriptors=[file.fileno()], fdname=name)
+            machine.qmp.ask("netdev_add", type="tap", id="n", fd="tap", vhost=True, vhostfd="vhost")
+            machine.qmp.ask("netdev_del", id="n")
+    assert len(files_of(machine)) == before
+
+
+@OURS
+def test_a_socket_that_is_none(start, tmp_path):
+    """A file, and a socket that does not listen: refused, still its name's, and closed once."""
+    machine = start(*PORT)
+    address = {"type": "fd", "data": {"str": "s"}}
+    backend = {"type": "socket", "data": {"addr": address, "server": True, "wait": False}}
+    with socket.socket(socket.AF_UNIX) as quiet, open(tmp_path / "plain", "wb") as plain, open(tmp_path / "other", "wb") as other:
+        quiet.bind(str(tmp_path / "quiet"))
+        for descriptor, why in ((plain, "not a socket"), (quiet, "not a listening socket")):
+            machine.qmp.ask("getfd", descriptors=[descriptor.fileno()], fdname="s")
+            with pytest.raises(Refused, match=why):
+                machine.qmp.ask("chardev-add", id="c", backend=backend)
+            machine.qmp.ask("getfd", descriptors=[other.fileno()], fdname="other")
+            machine.qmp.ask("closefd", fdname="s")
+            assert "other" in files_of(machine) and "plain" not in files_of(machine)
+        quiet.listen(1)
+        machine.qmp.ask("getfd", descriptors=[quiet.fileno()], fdname="s")
+        machine.qmp.ask("chardev-add", id="c", backend=backend)
 
 
 @OURS

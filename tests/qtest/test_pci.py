@@ -506,6 +506,35 @@ def test_unplugging_asks_and_waits(hot):
     assert Config(machine.test, 5, 0).id == (0x1AF4, 0x1044)
 
 
+def test_what_has_no_power_goes_unasked(hot):
+    machine, port = hot
+    plugged(machine, port)
+    port.clear_slot_status()
+    machine.qmp.ask("device_del", id="rng1")
+    machine.qmp.event("DEVICE_DELETED", device="rng1")
+    assert not port.slot_status & 0x41, "empty, and no button was pressed"
+
+
+def test_who_is_asked_twice_is_not_told_to_forget_it(hot):
+    """A second press within five seconds would."""
+    machine, port = hot
+    plugged(machine, port)
+    port.power_on()
+    port.clear_slot_status()
+    machine.qmp.ask("device_del", id="rng1")
+    wait_for(lambda: port.slot_status & 1, "the attention button")
+    port.clear_slot_status(1)
+    with pytest.raises(Refused, match="already in the process of unplug"):
+        machine.qmp.ask("device_del", id="rng1")
+    assert not port.slot_status & 1
+    if not machine.is_qemu:
+        machine.test.clock_step(5_000_000_000)
+        machine.qmp.ask("device_del", id="rng1")
+        wait_for(lambda: port.slot_status & 1, "the button again")
+    port.power_off()
+    machine.qmp.event("DEVICE_DELETED", device="rng1")
+
+
 @pytest.mark.ours("QEMU forgets the request")
 def test_a_reset_lets_go_what_was_asked_for(hot):
     machine, port = hot

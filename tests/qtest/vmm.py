@@ -80,7 +80,7 @@ HYPHENS = {"node_name", "read_only", "command_line", "query_nodes"}
 class Machine:
     """One process. Options are those of StratoVirt; for QEMU they become its own."""
 
-    def __init__(self, program, folder, words, protocol=Qtest, memory=128, cpus=1, qmp=True, descriptors=(), handshake=True, terminal=None):
+    def __init__(self, program, folder, words, protocol=Qtest, memory=128, cpus=1, qmp=True, descriptors=(), handshake=True, terminal=None, own=None):
         self.folder, self.program = folder, str(program)
         self.is_qemu = "qemu" in os.path.basename(self.program)
         self.pages = itertools.count(0x100_0000, 0x1000)
@@ -100,7 +100,7 @@ class Machine:
             common += ["-nodefaults", "-no-user-config", "-display", "none", "-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off"]
             words = [in_qemu(word) for word in words if word != "-disable-seccomp"]
         self.log = open(folder / "log", "wb+")
-        own = {"stdin": subprocess.DEVNULL, "stdout": self.log}
+        own = own or {"stdin": subprocess.DEVNULL, "stdout": self.log}
         if terminal is not None:
             own = {"stdin": terminal, "stdout": terminal, "start_new_session": True, "preexec_fn": lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0)}
         self.process = subprocess.Popen([self.program, *common, *kind, f"unix:{test_socket}", *words], stderr=self.log, pass_fds=descriptors, **own)

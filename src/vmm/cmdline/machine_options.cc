@@ -201,8 +201,12 @@ void read_smp(Config& config, const std::string& value) {
   constexpr std::string_view option = "-smp";
   Smp smp{.cpus = 0, .max_cpus = 0, .sockets = 0, .dies = 1, .clusters = 1, .cores = 0, .threads = 0};
   read_into(smp, smp_keys, option, value, "cpus");
-  const auto product = [&smp] { return smp.sockets * smp.dies * smp.clusters * smp.cores * smp.threads; };
-  if (smp.max_cpus == 0) smp.max_cpus = product() > 0 ? product() : smp.cpus;
+  const auto product = [&smp] {
+    return std::uint64_t{smp.sockets} * smp.dies * smp.clusters * smp.cores * smp.threads;
+  };
+  if (smp.max_cpus == 0) {
+    smp.max_cpus = product() > 0 ? static_cast<unsigned>(std::min<std::uint64_t>(product(), most_cpus + 1)) : smp.cpus;
+  }
   // What is not said is 1, but for one of cores, sockets and threads, which takes what is left.
   if (smp.cores == 0) {
     smp.sockets = std::max(smp.sockets, 1U);
@@ -214,7 +218,7 @@ void read_smp(Config& config, const std::string& value) {
   } else if (smp.threads == 0) {
     smp.threads = smp.max_cpus / (smp.sockets * smp.dies * smp.clusters * smp.cores);
   }
-  if (product() != smp.max_cpus) {
+  if (product() != smp.max_cpus && product() <= most_cpus) {
     refuse(option, "sockets, dies, clusters, cores and threads make " + std::to_string(product()) +
                        " processors of maxcpus=" + std::to_string(smp.max_cpus));
   }

@@ -206,6 +206,10 @@ void check_test_socket(const Config& config) {
 void validate(const Config& config) {
   if (config.machine == MachineType::none && !config.devices.empty()) wrong("-machine none has no devices");
   check_test_socket(config);
+  if (config.kernel.empty()) {
+    if (!config.append.empty()) wrong("-append goes with -kernel only");
+    if (!config.initrd.empty()) wrong("-initrd goes with -kernel only");
+  }
   if (config.iothreads.size() > most_iothreads) wrong("there are more than 8 iothreads");
   Ids ids(config);
   check_backends(config, ids);

@@ -54,6 +54,14 @@ void Devices::remove(const std::string& id) {
   const auto found = functions_.find(id);
   if (found == functions_.end()) throw std::invalid_argument("Device '" + id + "' not found");
   if (!found->second.port) throw std::runtime_error("Bus '" + std::string("pcie.0") + "' does not support hotplugging");
+  // To press the button again within five seconds takes the request back (PCIe 5.0 §6.7.1.5).
+  constexpr std::int64_t second = 1'000'000'000;
+  const std::int64_t now = loop_.clock().now();
+  std::optional<std::int64_t>& asked = found->second.asked;
+  if (asked && now - *asked < 5 * second) {
+    throw std::runtime_error("Device " + id + " is already in the process of unplug");
+  }
+  asked = now;
   found->second.port->unplug();
 }
 
@@ -99,11 +107,17 @@ void Devices::unplugged(const std::string& port) {
       Plugged& one = functions_.at(id);
       pci::RootPort& from = *one.port;
       one.bus->remove(one.devfn);
-      std::erase_if(ports_, [&](const auto& entry) {
-        const auto console = consoles_.find(id);
-        return console != consoles_.end() && entry.second.console == console->second;
-      });
-      consoles_.erase(id);
+      if (const auto console = consoles_.find(id); console != consoles_.end()) {
+        std::vector<std::string> behind;
+        for (const auto& [name, place] : ports_) {
+          if (place.console == console->second) behind.push_back(name);
+        }
+        for (const std::string& name : behind) {
+          ports_.erase(name);
+          deleted_(name);
+        }
+        consoles_.erase(console);
+      }
       functions_.erase(id);
       from.emptied();
       deleted_(id);
@@ -147,9 +161,10 @@ void Devices::make(const cmdline::VirtioSerial& config, bool running) {
 
 void Devices::make(const cmdline::SerialPort& config, bool) {
   // The original names no controller: there is one.
-  std::string controller = config.bus.substr(0, config.bus.find('.'));
+  std::string_view controller = config.bus;
+  if (constexpr std::string_view bus = ".0"; controller.ends_with(bus)) controller.remove_suffix(bus.size());
   if (controller.empty() && consoles_.size() == 1) controller = consoles_.begin()->first;
-  const auto found = consoles_.find(controller);
+  const auto found = consoles_.find(std::string(controller));
   if (found == consoles_.end()) {
     throw std::invalid_argument(config.bus.empty() ? "'" + config.id + "' needs one virtio-serial-pci"
                                                    : "there is no bus '" + config.bus + "'");
@@ -159,9 +174,9 @@ void Devices::make(const cmdline::SerialPort& config, bool) {
   unsigned number = config.number.value_or(config.console ? 0 : 1);
   while (!found->second->add_port(number, chardev, config.console, config.name)) {
     if (config.number) throw std::invalid_argument("port " + std::to_string(number) + " is taken or is none");
-    if (++number > 31) throw std::invalid_argument("'" + controller + "' has no free port");
+    if (++number > 31) throw std::invalid_argument("'" + found->first + "' has no free port");
   }
-  ports_.emplace(config.id, Port{found->second, number});
+  ports_.emplace(config.id, Port{found->second, number, config.chardev});
 }
 
 std::shared_ptr<block::Disk> Devices::open_disk(const cmdline::Drive& drive, loop::Loop& loop) {
@@ -171,7 +186,7 @@ std::shared_ptr<block::Disk> Devices::open_disk(const cmdline::Drive& drive, loo
   return locked(loop, [&] {
     return std::shared_ptr<block::Disk>(
         new block::RawFile({.path = drive.file,
-                            .fd = base::UniqueFd(drive.fd),
+                            .fd = drive.fd < 0 ? base::UniqueFd() : open_named(drive.file, O_RDWR),
                             .read_only = drive.read_only,
                             .direct = drive.direct,
                             .discard = drive.discard,
@@ -197,7 +212,6 @@ void Devices::make(const cmdline::VirtioBlk& config, bool running) {
   }
   loop::Loop& loop = loop_of(config.iothread);
   std::shared_ptr<block::Disk> disk = open_disk(drive, loop);
-  drive.fd = -1;  // is the disk's now
   auto device = std::make_unique<virtio::Blk>(
       virtio::BlkConfig{.queues = config.queues ? config.queues : std::min(cpus_, most_queues),
                         .queue_size = static_cast<std::uint16_t>(config.queue_size),
@@ -206,6 +220,7 @@ void Devices::make(const cmdline::VirtioBlk& config, bool running) {
       *disk);
   plug(transport(config.id, std::move(device), loop), config.place, running, std::move(disk));
   functions_.at(config.id).drive = drive.id;
+  const base::UniqueFd spent(std::exchange(drive.fd, -1));  // the disk has its own
 }
 
 void Devices::each_disk(
@@ -226,6 +241,13 @@ bool Devices::limit(const std::string& id, std::uint64_t iops) const {
     return true;
   }
   return false;
+}
+
+std::optional<bool> Devices::opened(const std::string& chardev) const {
+  for (const auto& [id, port] : ports_) {
+    if (port.chardev == chardev) return port.console->opened(port.number);
+  }
+  return {};
 }
 
 std::vector<std::string> Devices::ids() const {

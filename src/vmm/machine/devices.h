@@ -3,6 +3,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "vmm/block/disk.h"
@@ -36,6 +37,8 @@ class Devices {
                                           const block::Disk& disk)>& visit) const;
   bool contains(const std::string& id) const { return functions_.contains(id) || ports_.contains(id); }
   std::vector<std::string> ids() const;
+  /// Whether the guest has the port of a character device open; none where that has no port.
+  std::optional<bool> opened(const std::string& chardev) const;
   /// Sets block::Disk::limit of the disk of a device or drive; false for an id that is neither's.
   bool limit(const std::string& id, std::uint64_t iops) const;
 
@@ -46,11 +49,13 @@ class Devices {
     std::unique_ptr<pci::Function> function;
     pci::Bus* bus = nullptr;
     unsigned devfn = 0;
-    pci::RootPort* port = nullptr;  ///< the one it is behind
+    pci::RootPort* port = nullptr;      ///< the one it is behind
+    std::optional<std::int64_t> asked;  ///< when the guest was asked last to let it go, ns of the loop's clock
   };
   struct Port {
     virtio::Console* console;
     unsigned number;
+    std::string chardev;
   };
 
   void plug(std::unique_ptr<pci::Function> function, const cmdline::PciPlace& place, bool running,

@@ -214,7 +214,7 @@ void Machine::set_state(RunState state) {
 
 void Machine::resume() {
   if (state_ == RunState::running) return;
-  if (state_ == RunState::shutdown || state_ == RunState::internal_error || state_ == RunState::guest_panicked) {
+  if (state_ == RunState::shutdown || state_ == RunState::internal_error) {
     throw std::runtime_error("Resetting the Virtual Machine is required");
   }
   if (!booted_) boot();
@@ -348,7 +348,14 @@ void Machine::remove_drive(const std::string& id) {
   });
 }
 void Machine::remove_netdev(const std::string& id) {
-  remove_part(&cmdline::Config::netdevs, "netdev", id, [&] { backends_.netdevs.erase(id); });
+  remove_part(&cmdline::Config::netdevs, "netdev", id, [&] {
+    std::vector<base::UniqueFd> unused;
+    const cmdline::Netdev& one = backends_.netdevs.at(id);
+    for (const auto& list : {one.fds, one.vhost_fds}) {
+      for (const int fd : list) unused.emplace_back(fd);
+    }
+    backends_.netdevs.erase(id);
+  });
 }
 void Machine::remove_rng(const std::string& id) {
   remove_part(&cmdline::Config::rngs, "object", id, [&] { backends_.rngs.erase(id); });

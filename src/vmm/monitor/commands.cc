@@ -254,15 +254,18 @@ std::string tell(const Event& event, std::int64_t seconds, std::int64_t microsec
 
 // --- descriptors
 
-void Descriptors::came(std::vector<base::UniqueFd> descriptors) {
-  for (base::UniqueFd& one : descriptors) waiting_.push_back(std::move(one));
+void Descriptors::came(std::vector<base::UniqueFd> descriptors, std::uint64_t at) {
+  for (base::UniqueFd& one : descriptors) waiting_.push_back({at, std::move(one)});
   if (waiting_.size() > most_waiting) waiting_.erase(waiting_.begin(), waiting_.end() - most_waiting);
 }
 
 void Descriptors::name(const std::string& name) {
-  if (waiting_.empty()) generic("No file descriptor supplied via SCM_RIGHTS");
-  base::UniqueFd fd = std::move(waiting_.front());
-  waiting_.erase(waiting_.begin());
+  // What came with an earlier request that did not take it is nobody's any more.
+  const auto later = std::ranges::find_if(waiting_, [this](const Waiting& one) { return one.at >= reached_; });
+  if (later == waiting_.begin()) generic("No file descriptor supplied via SCM_RIGHTS");
+  const auto first = std::ranges::find(waiting_, std::prev(later)->at, &Waiting::at);
+  base::UniqueFd fd = std::move(first->fd);
+  waiting_.erase(waiting_.begin(), std::next(first));
   const bool fits = !name.empty() && name.size() <= 255 && !std::isdigit(static_cast<unsigned char>(name.front())) &&
                     !name.contains(':');
   if (!fits) generic("Parameter 'fdname' expects a name not starting with a digit, without ':'");

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <string>
 #include <string_view>
@@ -17,9 +18,12 @@ class Descriptors {
  public:
   static constexpr std::size_t most_waiting = 16, most_named = 256;
 
-  /// Those without a name beyond most_waiting are closed, the oldest first.
-  void came(std::vector<base::UniqueFd> descriptors);
-  /// Gives the oldest of those that have come a name, in place of one that had it. Throws Refusal.
+  /// They came with the byte `at` of what a peer sends. Those without a name beyond most_waiting are closed, the oldest
+  /// first.
+  void came(std::vector<base::UniqueFd> descriptors, std::uint64_t at = 0);
+  /// The request that is executed next ends before that byte.
+  void reached(std::uint64_t byte) { reached_ = byte; }
+  /// Gives the first of those that came last until now a name, in place of one that had it. Throws Refusal.
   void name(const std::string& name);
   /// Throws Refusal.
   void close(const std::string& name);
@@ -29,7 +33,12 @@ class Descriptors {
   void release(const std::string& name);
 
  private:
-  std::vector<base::UniqueFd> waiting_;
+  struct Waiting {
+    std::uint64_t at;
+    base::UniqueFd fd;
+  };
+  std::vector<Waiting> waiting_;
+  std::uint64_t reached_ = std::numeric_limits<std::uint64_t>::max();
   std::map<std::string, base::UniqueFd> named_;
 };
 

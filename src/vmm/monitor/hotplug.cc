@@ -65,7 +65,7 @@ void flatten(const Json& object, const std::string& prefix, const Descriptors& d
     if (key.empty()) continue;
     std::string text = text_of(path, value);
     if (std::ranges::find(of_descriptors, key) != std::end(of_descriptors)) text = numbers(descriptors, text, into);
-    if (key == "file" && text.starts_with(folder)) {
+    if ((key == "file" || key == "filename") && text.starts_with(folder)) {
       text = std::string(folder) + std::to_string(descriptor(descriptors, text.substr(folder.size()), into));
     }
     if (into.properties.find(key)) generic("Parameter '" + key.substr(0, 200) + "' is there twice");

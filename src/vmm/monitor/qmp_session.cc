@@ -18,13 +18,14 @@ void QmpSession::forget() {
   output_.clear();
   held_.clear();
   begin_ = scanned_ = 0;
+  gone_ = 0;
   scanner_ = {};
   skip_ = Skip::nothing;
 }
 
 void QmpSession::take(std::span<const std::uint8_t> bytes, std::vector<base::UniqueFd> descriptors) {
   if (!connected_) return;
-  descriptors_.came(std::move(descriptors));
+  descriptors_.came(std::move(descriptors), gone_ + input_.size());
   input_.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   read_requests();
 }
@@ -72,6 +73,7 @@ void QmpSession::read_requests() {
       if (scanner_.ends(byte)) {
         const auto request = std::string_view(input_).substr(begin_, scanned_ - begin_);
         busy_ = true;
+        descriptors_.reached(gone_ + scanned_);
         send(answer(request, machine_, descriptors_));
         busy_ = false;
         output_ += std::exchange(held_, {});
@@ -86,10 +88,12 @@ void QmpSession::read_requests() {
     }
   }
   input_.erase(0, begin_);
+  gone_ += begin_;
   scanned_ -= std::exchange(begin_, 0);
   if (input_.size() == longest_request && scanned_ == input_.size()) {
     skip_ = Skip::to_line;
     refuse("the request is longer than " + std::to_string(longest_request) + " bytes");
+    gone_ += input_.size();
     input_.clear();
     begin_ = scanned_ = 0;
   }

@@ -48,6 +48,7 @@ class QmpSession {
   Descriptors descriptors_;
   std::string input_, output_, held_;
   std::size_t begin_ = 0, scanned_ = 0;  ///< of the request under way in input_
+  std::uint64_t gone_ = 0;               ///< bytes of the peer's before input_
   qmp::Scanner scanner_;
   enum class Skip { nothing, to_object, to_line } skip_ = Skip::nothing;
   bool connected_ = false, busy_ = false;

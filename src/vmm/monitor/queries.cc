@@ -102,6 +102,7 @@ std::string backend_path(const Block& block) {
 Json block_stats(Call& call) {
   Json list = Json::array();
   for (const Block& one : call.machine.blocks()) {
+    if (one.device.empty()) continue;
     list.push_back({{"device", one.drive},
                     {"node-name", one.drive},
                     {"qdev", backend_path(one)},

@@ -35,6 +35,11 @@ constexpr std::uint16_t link_changed_enable = 1 << 12;
 constexpr std::uint16_t events = 0x1f | link_changed;
 }  // namespace slot
 
+/// By the slot's control register: what is in it can be taken out.
+bool powered_off(std::uint16_t control) {
+  return (control & slot::power_off) && (control & slot::power_indicator_mask) == slot::power_indicator_off;
+}
+
 constexpr std::uint8_t bridge_header = 1;
 
 }  // namespace
@@ -124,7 +129,11 @@ void RootPort::plug(bool running) {
 bool RootPort::unplug() {
   if (!occupied()) return false;
   removing_ = true;
-  slot_event(slot::button_pressed);
+  if (powered_off(config().get<std::uint16_t>(express_ + express::slot_control))) {
+    unplugged_();  // nobody is to be asked
+  } else {
+    slot_event(slot::button_pressed);
+  }
   return true;
 }
 
@@ -170,11 +179,8 @@ void RootPort::write_config(std::uint64_t offset, std::span<const std::uint8_t> 
   if (touches(control_at, 2)) {
     const auto now = space.get<std::uint16_t>(control_at);
     const bool turned_off = (now & slot::power_off) && !(before & slot::power_off);
-    const bool off = (now & slot::power_off) && (now & slot::power_indicator_mask) == slot::power_indicator_off;
-    const bool was_off =
-        (before & slot::power_off) && (before & slot::power_indicator_mask) == slot::power_indicator_off;
     if (turned_off && occupied()) reset_secondary();
-    if (off && !was_off && occupied() && removing_) unplugged_();
+    if (powered_off(now) && !powered_off(before) && occupied() && removing_) unplugged_();
     slot_event(slot::command_completed);
   } else if (touches(express_ + express::slot_status, 2)) {
     notify();

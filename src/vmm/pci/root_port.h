@@ -28,7 +28,8 @@ class RootPort : public Function, private bus::Handler {
 
   /// Says that slot 0 is populated now. `running`: the guest is to be told.
   void plug(bool running);
-  /// Presses the attention button: the guest is asked to let the device go. False where the slot is empty.
+  /// Presses the attention button: the guest is asked to let the device go; without power it goes unasked. False where
+  /// the slot is empty.
   bool unplug();
   /// The device has gone.
   void emptied();

@@ -373,8 +373,12 @@ void PciTransport::update_events() {
     QueueState& one = queues_[index];
     if (!one.enabled) continue;
     constexpr unsigned any_size = 0;  // drivers write the queue's number in two bytes or in four
-    one.event = hypervisor_.on_write(*registers_address_ + notify_at + std::uint64_t{index} * notify_multiplier,
-                                     any_size, {}, one.notify.get());
+    try {
+      one.event = hypervisor_.on_write(*registers_address_ + notify_at + std::uint64_t{index} * notify_multiplier,
+                                       any_size, {}, one.notify.get());
+    } catch (const std::system_error&) {
+      // No room for another, or another device's registers lie there too: the write comes to write_registers().
+    }
   }
 }
 
