@@ -2,7 +2,7 @@
 #include <malloc.h>
 #include <pthread.h>
 #include <sys/epoll.h>
-#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -203,6 +203,11 @@ int main(int argc, char** argv) {
   ::pthread_attr_setstacksize(&of_threads, stack_size);
   ::pthread_setattr_default_np(&of_threads);
   std::signal(SIGPIPE, SIG_IGN);
+  // Each queue of a disk takes two descriptors.
+  if (rlimit files{}; ::getrlimit(RLIMIT_NOFILE, &files) == 0) {
+    files.rlim_cur = files.rlim_max;
+    ::setrlimit(RLIMIT_NOFILE, &files);
+  }
   ::umask(0077);
   try {
     const auto parsed = cmdline::parse(std::vector<std::string>(argv + 1, argv + argc));

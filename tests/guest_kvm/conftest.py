@@ -11,7 +11,7 @@ TREE = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TREE / "tests/box"))
 
 from host import Host  # noqa: E402
-from kernel import unpack  # noqa: E402
+from kernel import build_bare, unpack  # noqa: E402
 from machine import Machine  # noqa: E402
 
 AGAIN = []  # tests that had another box, and why
@@ -55,7 +55,7 @@ def pytest_terminal_summary(terminalreporter):
 
 @pytest.fixture(scope="session")
 def files(tmp_path_factory):
-    """A folder of what the guests are made of: exerciser, root.img with it in, vmlinux."""
+    """A folder of what the guests are made of: exerciser, root.img with it in, vmlinux, the bare ones."""
     folder = tmp_path_factory.mktemp("files")
     guest = TREE / "build/guest/x86_64"
     subprocess.run([TREE / "tests/guest/build", guest], check=True)
@@ -64,6 +64,8 @@ def files(tmp_path_factory):
     put = f"write {folder}/exerciser /bin/exerciser\nset_inode_field /bin/exerciser mode 0100755\n"
     subprocess.run(["/usr/sbin/debugfs", "-w", "-f", "-", folder / "root.img"], input=put, text=True, check=True, capture_output=True)
     unpack(guest / "vmlinuz", folder / "vmlinux")
+    for scenario in (1, 2):
+        build_bare(scenario, folder / f"bare{scenario}")
     return folder
 
 
@@ -72,7 +74,7 @@ def new_host(pytestconfig, files):
     """new_host(more=[options of the emulator outside]) is a box with the monitor under test in it."""
 
     def make(**options):
-        extra = [f"{files}/{name}:/guest/{name}" for name in ("root.img", "vmlinux")]
+        extra = [f"{files}/{name}:/guest/{name}" for name in ("root.img", "vmlinux", "bare1", "bare2")]
         given = {"bin": pathlib.Path(pytestconfig.getoption("--bin")), "qemu": pytestconfig.getoption("--qemu")}
         return Host(extra=extra, watched=True, **given, **options)
 

@@ -1,4 +1,5 @@
-"""How a guest comes to an end, or to a new beginning."""
+"""How a guest comes to an end, to a stop, or to a new beginning."""
+import time
 
 
 def test_reboot_resets_within_the_program_and_the_power_button_is_pressed(start):
@@ -41,6 +42,18 @@ def test_reboot_ends_a_machine_that_must_not(start):
     guest.console.send("reboot\n")
     assert guest.qmp.event("SHUTDOWN") == {"guest": True, "reason": "guest-reset"}
     assert guest.ended() == 0
+
+
+def test_the_clock_stands_while_the_machine_is_stopped(start):
+    guest = start()
+    assert guest.run("cat /sys/devices/system/clocksource/clocksource0/current_clocksource") == "kvm-clock"
+    uptime = lambda: float(guest.run("cat /proc/uptime").split()[0])  # noqa: E731
+    before, begun = uptime(), time.monotonic()
+    guest.qmp.ask("stop")
+    time.sleep(30)  # more than a watchdog bears
+    guest.qmp.ask("cont")
+    assert uptime() - before < time.monotonic() - begun - 25
+    assert guest.run("dmesg | grep -ci 'lockup\\|stall'", status=1) == "0"
 
 
 def test_a_panic_is_reported(start):

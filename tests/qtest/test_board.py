@@ -193,6 +193,31 @@ def test_the_time_is_set_and_goes_on(start):
     assert cmos(test, 4) == 0x86, "six in the evening"
 
 
+def test_the_time_is_set_as_linux_does(start):
+    """Field by field while the clock is held: a month that lacks the day of before is no other month."""
+    test = start().test
+    for day, month in ((0x31, 0x01), (0x15, 0x02), (0x31, 0x03), (0x29, 0x02)):
+        cmos(test, 11, 0x82)
+        for index, value in ((9, 0x28), (8, month), (7, day), (4, 0x10), (2, 0x20), (0, 0x30), (0x32, 0x20)):
+            cmos(test, index, value)
+        assert cmos(test, 8) == month and cmos(test, 7) == day
+        cmos(test, 11, 0x02)
+        assert (cmos(test, 0x32), cmos(test, 9), cmos(test, 8), cmos(test, 7)) == (0x20, 0x28, month, day)
+        assert (cmos(test, 4), cmos(test, 2)) == (0x10, 0x20) and 0x30 <= cmos(test, 0) <= 0x35
+
+
+@pytest.mark.parametrize("hour, at_24", [(0x12, 0x00), (0x01, 0x01), (0x92, 0x12), (0x81, 0x13), (0x91, 0x23)])
+def test_hours_by_twelve(start, hour, at_24):
+    machine = start()
+    test = machine.test
+    for index, value in ((11, 0x80), (7, 0x15), (4, hour), (11, 0x00)):
+        cmos(test, index, value)
+    assert cmos(test, 4) == hour
+    cmos(test, 11, 0x02)
+    if not machine.is_qemu:  # whose registers stay as they were written
+        assert cmos(test, 4) == at_24 and cmos(test, 7) == 0x15
+
+
 @pytest.mark.ours("QEMU's stands still with the test's clock")
 @pytest.mark.parametrize("index", [0, 2, 4, 6, 7, 8, 9, 0x32])
 def test_any_value_of_the_time(start, index):

@@ -50,6 +50,7 @@ WRONG = [
     ("-smp 4,maxcpus=2", "-smp maxcpus"),
     ("-smp sockets=2", "-smp 'cpus=' missing"),
     ("-smp 192,sockets=16,dies=164,clusters=179,cores=253,threads=253", "-smp maxcpus at most 254"),
+    ("-smp 252,sockets=84,cores=3,threads=1", "-smp beyond 254"),
     ("-append quiet", "-append -kernel"),
     ("-initrd {dir}/initrd", "-initrd -kernel"),
     ("-m 127", "-m size='127' 128M to 512G"),

@@ -22,8 +22,11 @@ struct Overloaded : F... {
 
 }  // namespace
 
-Threads::Threads(const kvm::Vm& vm, unsigned count, Machine machine) : machine_(std::move(machine)) {
-  for (unsigned index = 0; index < count; ++index) vcpus_.push_back(std::make_unique<kvm::Vcpu>(vm, index));
+Threads::Threads(const kvm::Vm& vm, std::span<const std::uint32_t> apic_ids, Machine machine)
+    : machine_(std::move(machine)) {
+  for (unsigned index = 0; index < apic_ids.size(); ++index) {
+    vcpus_.push_back(std::make_unique<kvm::Vcpu>(vm, index, apic_ids[index]));
+  }
   struct sigaction action{};
   action.sa_handler = [](int) {};
   ::sigaction(kick_signal(), &action, nullptr);
@@ -86,10 +89,13 @@ void Threads::serve(std::size_t index, const std::function<void()>& begun) {
   }
   if (begun) begun();
   kvm::Vcpu& vcpu = *vcpus_[index];
+  bool access = false;  // one that the guest's registers are still to hear of, or that has a second half
   for (;;) {
     {
       std::unique_lock lock(mutex_);
-      if (paused_ || ending_) {
+      if ((paused_ || ending_) && access) {
+        vcpu.set_immediate_exit(true);  // completes it and runs nothing
+      } else if (paused_ || ending_) {
         --running_;
         changed_.notify_all();
         changed_.wait(lock, [this] { return !paused_ || ending_; });
@@ -97,7 +103,7 @@ void Threads::serve(std::size_t index, const std::function<void()>& begun) {
         ++running_;  // here and not by resume(): who is paused again before it wakes has never run
       }
     }
-    bool access = false;
+    access = false;
     const kvm::Exit exit = vcpu.run();
     std::visit(Overloaded{[&](const kvm::PortAccess& port) {
                             machine_.port(port);
@@ -110,12 +116,6 @@ void Threads::serve(std::size_t index, const std::function<void()>& begun) {
                           [](const kvm::Interrupted&) {}, [&](const kvm::Shutdown&) { machine_.triple_fault(); },
                           [&](const kvm::Failed& failed) { machine_.failed(vcpu.index(), failed.why); }},
                exit);
-    // What was read must reach the guest's registers before anybody looks at them; only then may this one wait.
-    if (access) {
-      const std::lock_guard lock(mutex_);
-      if (!paused_ && !ending_) continue;
-    }
-    if (access) vcpu.finish_access();
   }
 }
 

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
@@ -25,8 +26,8 @@ struct Machine {
 /// All vCPUs, a thread each. Paused when made. Used from the main loop's thread.
 class Threads {
  public:
-  /// Makes `count` vCPUs. Throws std::system_error.
-  Threads(const kvm::Vm& vm, unsigned count, Machine machine);
+  /// Makes a vCPU for each number of an interrupt controller. Throws std::system_error.
+  Threads(const kvm::Vm& vm, std::span<const std::uint32_t> apic_ids, Machine machine);
   Threads(const Threads&) = delete;
   Threads& operator=(const Threads&) = delete;
   /// Joins all.

@@ -61,8 +61,8 @@ void Devices::remove(const std::string& id) {
   if (asked && now - *asked < 5 * second) {
     throw std::runtime_error("Device " + id + " is already in the process of unplug");
   }
-  asked = now;
   found->second.port->unplug();
+  asked = now;
 }
 
 // --- places

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdio>
 #include <stdexcept>
 #include <string_view>
 
@@ -59,6 +60,10 @@ void refuse_absent(const cmdline::Config& config) {
   }
   if (!config.pflash.empty()) refuse("-drive if=pflash: this program has no firmware in flash");
   if (!config.numa_nodes.empty()) refuse("-numa: this program has no NUMA nodes");
+  constexpr std::uint32_t highest = 254;  // of the interrupt controllers that a message can name
+  if (config.smp.max_cpus > 0 && topology(config.smp).apic_id(config.smp.max_cpus - 1) > highest) {
+    refuse("-smp: these sockets, dies, cores and threads number processors beyond 254, as powers of two");
+  }
 }
 
 /// The kernel that the configuration names, in memory; none where it names none.
@@ -135,7 +140,11 @@ Machine::~Machine() {
 // --- vCPUs
 
 void Machine::make_vcpus(const kvm::Vm& vm) {
-  threads_.emplace(vm, config_.smp.cpus,
+  std::vector<std::uint32_t> apic_ids;
+  for (unsigned index = 0; index < config_.smp.cpus; ++index) {
+    apic_ids.push_back(topology(config_.smp).apic_id(index));
+  }
+  threads_.emplace(vm, apic_ids,
                    cpu::Machine{.port = [this](const kvm::PortAccess& access) { port_access(access); },
                                 .memory = [this](const kvm::MemoryAccess& access) { memory_access(access); },
                                 .triple_fault =
@@ -144,8 +153,10 @@ void Machine::make_vcpus(const kvm::Vm& vm) {
                                       reset(true);
                                     },
                                 .failed =
-                                    [this](unsigned, const std::string&) {
-                                      loop_.post([this] {
+                                    [this](unsigned vcpu, const std::string& why) {
+                                      loop_.post([this, vcpu, why] {
+                                        if (!running()) return;
+                                        std::fprintf(stderr, "stratovirt: processor %u: %s\n", vcpu, why.c_str());
                                         stop_vcpus();
                                         set_state(RunState::internal_error);
                                         notify_({Event::Kind::stop, true, {}});
@@ -218,7 +229,12 @@ void Machine::resume() {
     throw std::runtime_error("Resetting the Virtual Machine is required");
   }
   if (!booted_) boot();
-  if (threads_) threads_->resume();
+  if (threads_) {
+    if (auto* const vm = dynamic_cast<kvm::Vm*>(hypervisor_.get())) vm->start_clock();
+    // A watchdog of the guest's is to know that it was not it that stood still.
+    for (const auto& vcpu : threads_->vcpus()) vcpu->tell_paused();
+    threads_->resume();
+  }
   set_state(RunState::running);
   notify_({Event::Kind::resume, false, {}});
 }
@@ -226,6 +242,7 @@ void Machine::resume() {
 void Machine::pause() {
   if (state_ != RunState::running) return;
   stop_vcpus();
+  if (auto* const vm = dynamic_cast<kvm::Vm*>(hypervisor_.get())) vm->stop_clock();
   set_state(RunState::paused);
   notify_({Event::Kind::stop, false, {}});
 }

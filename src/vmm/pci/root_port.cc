@@ -1,5 +1,7 @@
 #include "vmm/pci/root_port.h"
 
+#include <stdexcept>
+
 #include "vmm/pci/registers.h"
 
 namespace pci {
@@ -26,8 +28,9 @@ namespace slot {
 constexpr std::uint32_t attention_button = 1 << 0, power_controller = 1 << 1, attention_indicator = 1 << 3,
                         power_indicator = 1 << 4, hotplug_capable = 1 << 6, number_shift = 19;
 // Control.
-constexpr std::uint16_t hotplug_interrupt_enable = 1 << 5, power_indicator_off = 3 << 8, power_indicator_mask = 3 << 8,
-                        attention_indicator_off = 3 << 6, power_off = 1 << 10, writable = 0x1fff;
+constexpr std::uint16_t hotplug_interrupt_enable = 1 << 5, power_indicator_off = 3 << 8, power_indicator_blink = 2 << 8,
+                        power_indicator_mask = 3 << 8, attention_indicator_off = 3 << 6, power_off = 1 << 10,
+                        writable = 0x1fff;
 // Status; the first five can be enabled by the same bits of the control register.
 constexpr std::uint16_t button_pressed = 1 << 0, presence_changed = 1 << 3, command_completed = 1 << 4,
                         presence = 1 << 6, link_changed = 1 << 8;
@@ -126,15 +129,17 @@ void RootPort::plug(bool running) {
   }
 }
 
-bool RootPort::unplug() {
-  if (!occupied()) return false;
+void RootPort::unplug() {
+  const auto control = config().get<std::uint16_t>(express_ + express::slot_control);
+  if ((control & slot::power_indicator_mask) == slot::power_indicator_blink) {
+    throw std::runtime_error("the guest is busy with the slot: its power indicator blinks");
+  }
   removing_ = true;
-  if (powered_off(config().get<std::uint16_t>(express_ + express::slot_control))) {
+  if (powered_off(control)) {
     unplugged_();  // nobody is to be asked
   } else {
     slot_event(slot::button_pressed);
   }
-  return true;
 }
 
 void RootPort::emptied() {

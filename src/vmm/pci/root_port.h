@@ -28,9 +28,9 @@ class RootPort : public Function, private bus::Handler {
 
   /// Says that slot 0 is populated now. `running`: the guest is to be told.
   void plug(bool running);
-  /// Presses the attention button: the guest is asked to let the device go; without power it goes unasked. False where
-  /// the slot is empty.
-  bool unplug();
+  /// Presses the attention button: the guest is asked to let the device go; without power it goes unasked. Throws
+  /// std::runtime_error while the guest is about to power the slot up or down.
+  void unplug();
   /// The device has gone.
   void emptied();
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <ctime>
+#include <utility>
 
 namespace platform {
 namespace {
@@ -21,8 +22,8 @@ enum Index : std::uint8_t {
   century = 0x32,
 };
 constexpr std::uint8_t divider_32768 = 0x26;
-constexpr std::uint8_t hours_24 = 1 << 1, binary = 1 << 2;  // of status B
-constexpr std::uint8_t valid = 1 << 7;                      // of status D
+constexpr std::uint8_t hours_24 = 1 << 1, binary = 1 << 2, stands = 1 << 7;  // of status B
+constexpr std::uint8_t valid = 1 << 7;                                       // of status D
 
 bool is_time(std::uint8_t index) {
   return index == seconds || index == minutes || index == hours || (index >= weekday && index <= year) ||
@@ -68,7 +69,7 @@ unsigned Rtc::decoded(std::uint8_t value) const {
 
 std::uint8_t Rtc::load(std::uint8_t index) const {
   if (!is_time(index)) return memory_[index];
-  const std::tm now = utc(seconds_() + offset_);
+  const std::tm now = shown();
   switch (index) {
     case seconds: return encoded(static_cast<unsigned>(now.tm_sec));
     case minutes: return encoded(static_cast<unsigned>(now.tm_min));
@@ -86,25 +87,49 @@ std::uint8_t Rtc::load(std::uint8_t index) const {
   }
 }
 
+/// While the clock is held its parts may be any; they become one date when it goes on.
+void Rtc::hold(bool yes) {
+  if (yes && !being_set_) being_set_ = shown();
+  if (!yes && being_set_) set(*std::exchange(being_set_, {}));
+}
+
 void Rtc::store(std::uint8_t index, std::uint8_t value) {
   if (index == status_c || index == status_d) return;
   if (!is_time(index)) {
+    if (index == status_b) hold(value & stands);
     memory_[index] = value;
     return;
   }
-  std::tm now = utc(seconds_() + offset_);
+  std::tm now = shown();
   const auto number = static_cast<int>(decoded(value));
   switch (index) {
     case seconds: now.tm_sec = number; break;
     case minutes: now.tm_min = number; break;
-    case hours: now.tm_hour = static_cast<int>(decoded(value & 0x7f)) % 24 + (value & 0x80 ? 12 : 0); break;
+    case hours:
+      now.tm_hour = memory_[status_b] & hours_24
+                        ? number
+                        : static_cast<int>(decoded(value & 0x7f)) % 12 + (value & 0x80 ? 12 : 0);
+      break;
     case day: now.tm_mday = number; break;
     case month: now.tm_mon = number - 1; break;
     case year: now.tm_year = now.tm_year / 100 * 100 + number; break;
     case century: now.tm_year = number * 100 - 1900 + now.tm_year % 100; break;
     default: return;
   }
-  offset_ = ::timegm(&now) - seconds_();
+  if (being_set_) {
+    being_set_ = now;
+  } else {
+    set(now);
+  }
+}
+
+/// The date that the registers show: of a clock that stands while it is being set, as its parts were written.
+std::tm Rtc::shown() const {
+  return being_set_ ? *being_set_ : utc(seconds_() + offset_);
+}
+
+void Rtc::set(std::tm date) {
+  offset_ = ::timegm(&date) - seconds_();
 }
 
 void Rtc::read(std::uint64_t offset, std::span<std::uint8_t> value) {

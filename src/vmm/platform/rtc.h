@@ -2,7 +2,9 @@
 
 #include <array>
 #include <cstdint>
+#include <ctime>
 #include <functional>
+#include <optional>
 
 #include "vmm/bus/handler.h"
 
@@ -20,13 +22,17 @@ class Rtc : public bus::Handler {
   void write(std::uint64_t offset, std::span<const std::uint8_t> value) override;
 
  private:
+  std::tm shown() const;
+  void set(std::tm date);
+  void hold(bool yes);
   std::uint8_t load(std::uint8_t index) const;
   void store(std::uint8_t index, std::uint8_t value);
   std::uint8_t encoded(unsigned value) const;
   unsigned decoded(std::uint8_t value) const;
 
   std::function<std::int64_t()> seconds_;
-  std::int64_t offset_ = 0;  ///< what the guest made of the time
+  std::int64_t offset_ = 0;           ///< what the guest made of the time
+  std::optional<std::tm> being_set_;  ///< while status B's bit 7 holds the clock
   std::uint8_t index_ = 0;
   std::array<std::uint8_t, 128> memory_{};
 };

@@ -46,8 +46,12 @@ Cpuid::Cpuid(const kvm::Vm& vm, const Topology& topology) : topology_(topology) 
   std::vector<std::uint8_t> buffer = kvm::to_bytes(std::vector<kvm_cpuid_entry2>(most));
   kvm::control(vm.kvm_fd(), kvm::get_supported_cpuid, buffer.data(), "KVM_GET_SUPPORTED_CPUID");
   supported_ = kvm::from_bytes<kvm_cpuid_entry2>(buffer);
-  // Levels of topology are made anew for each vCPU.
-  std::erase_if(supported_, [](const kvm_cpuid_entry2& one) { return one.function == 0xb || one.function == 0x1f; });
+  // Levels of topology are made anew for each vCPU. A kernel that read of encrypted memory would ask a register for it
+  // that a guest without has not.
+  constexpr std::uint32_t encryption = 0x8000001f;
+  std::erase_if(supported_, [](const kvm_cpuid_entry2& one) {
+    return one.function == 0xb || one.function == 0x1f || one.function == encryption;
+  });
 }
 
 std::vector<kvm_cpuid_entry2> Cpuid::for_vcpu(unsigned index) const {

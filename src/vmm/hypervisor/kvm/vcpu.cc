@@ -10,9 +10,9 @@
 
 namespace kvm {
 
-Vcpu::Vcpu(const Vm& vm, unsigned index)
+Vcpu::Vcpu(const Vm& vm, unsigned index, std::uint32_t apic_id)
     : index_(index),
-      fd_(control(vm.fd(), KVM_CREATE_VCPU, static_cast<unsigned long>(index), "KVM_CREATE_VCPU")),
+      fd_(control(vm.fd(), KVM_CREATE_VCPU, static_cast<unsigned long>(apic_id), "KVM_CREATE_VCPU")),
       size_(vm.run_size()) {
   void* const at = ::mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_SHARED, fd_.get(), 0);
   if (at == MAP_FAILED) base::throw_errno(errno, "cannot map a vCPU's state");
@@ -48,10 +48,8 @@ Exit Vcpu::run() {
   }
 }
 
-void Vcpu::finish_access() {
-  set_immediate_exit(true);
-  ::ioctl(fd_.get(), KVM_RUN, 0);
-  set_immediate_exit(false);
+void Vcpu::tell_paused() const {
+  ::ioctl(fd_.get(), KVM_KVMCLOCK_CTRL, 0);  // refused for one that does not read it
 }
 
 bool Vcpu::halted() const {

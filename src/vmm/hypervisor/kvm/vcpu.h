@@ -35,20 +35,20 @@ using Exit = std::variant<PortAccess, MemoryAccess, Interrupted, Shutdown, Faile
 /// One vCPU; run() belongs to its own thread.
 class Vcpu {
  public:
-  /// Throws std::system_error.
-  Vcpu(const Vm& vm, unsigned index);
+  /// `apic_id` is the number that its interrupt controller has. Throws std::system_error.
+  Vcpu(const Vm& vm, unsigned index, std::uint32_t apic_id);
   Vcpu(const Vcpu&) = delete;
   Vcpu& operator=(const Vcpu&) = delete;
   ~Vcpu();
 
   /// Runs the guest until something is to be done. What an access before it read must be in its data.
   Exit run();
-  /// Completes the access that run() ended with, and runs nothing.
-  void finish_access();
-  /// Makes run() return at once from now on until it is false again; from any thread, together with a signal to that
-  /// one.
+  /// Makes run() return at once from now on until it is false again, once the access that it ended with before is
+  /// complete; from any thread, together with a signal to that one.
   void set_immediate_exit(bool yes) { __atomic_store_n(&run_->immediate_exit, yes ? 1 : 0, __ATOMIC_RELAXED); }
 
+  /// Tells a guest that reads KVM's clock that it has been paused; of one that does not run.
+  void tell_paused() const;
   /// Whether it waits for an interrupt, or to be started by another one; of one that does not run.
   bool halted() const;
 

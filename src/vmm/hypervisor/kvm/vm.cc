@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 #include "base/file.h"
 #include "vmm/hypervisor/kvm/lists.h"
@@ -92,7 +93,7 @@ class Vm::Message : public irq::Message {
   explicit Message(Vm& vm) : vm_(vm) {}
   ~Message() override {
     if (!event_) return;
-    attach(KVM_IRQFD_FLAG_DEASSIGN);
+    attach(event_.get(), KVM_IRQFD_FLAG_DEASSIGN);
     vm_.free_gsi(gsi_);
   }
   void set(std::uint64_t address, std::uint32_t data) override {
@@ -104,7 +105,16 @@ class Vm::Message : public irq::Message {
   }
   void send() override {
     const base::Lock lock(mutex_);
-    commit();
+    try {
+      commit();
+    } catch (const std::exception&) {  // out of descriptors or of routes: this way is slower and needs neither
+      kvm_msi message{};
+      message.address_lo = static_cast<std::uint32_t>(route_.address);
+      message.address_hi = static_cast<std::uint32_t>(route_.address >> 32);
+      message.data = route_.data;
+      ::ioctl(vm_.fd(), KVM_SIGNAL_MSI, &message);
+      return;
+    }
     const std::uint64_t one = 1;
     [[maybe_unused]] const auto written = ::write(event_.get(), &one, sizeof one);
   }
@@ -118,19 +128,25 @@ class Vm::Message : public irq::Message {
  private:
   void commit() REQUIRES(mutex_) {
     if (!event_) {
-      event_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-      if (!event_) base::throw_errno(errno, "eventfd");
+      base::UniqueFd event(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+      if (!event) base::throw_errno(errno, "eventfd");
       gsi_ = vm_.allocate_gsi();
-      vm_.route(gsi_, route_);
-      attach(0);
+      try {
+        vm_.route(gsi_, route_);
+        attach(event.get(), 0);
+      } catch (...) {
+        vm_.free_gsi(gsi_);
+        throw;
+      }
+      event_ = std::move(event);
     } else if (changed_) {
       vm_.route(gsi_, route_);
     }
     changed_ = false;
   }
-  void attach(std::uint32_t flags) {
+  void attach(int event, std::uint32_t flags) {
     kvm_irqfd irqfd{};
-    irqfd.fd = static_cast<std::uint32_t>(event_.get());
+    irqfd.fd = static_cast<std::uint32_t>(event);
     irqfd.gsi = gsi_;
     irqfd.flags = flags;
     control(vm_.fd(), KVM_IRQFD, &irqfd, "KVM_IRQFD");
@@ -184,6 +200,18 @@ Vm::Vm() : kvm_(base::open_file("/dev/kvm", O_RDWR)) {
   control(vm_.get(), KVM_GET_PIT2, &pit_, "KVM_GET_PIT2");
   const base::Lock lock(mutex_);
   commit_routes();
+}
+
+void Vm::stop_clock() {
+  kvm_clock_data now{};
+  if (::ioctl(vm_.get(), KVM_GET_CLOCK, &now) == 0) stopped_at_ = now.clock;
+}
+
+void Vm::start_clock() {
+  if (!stopped_at_) return;
+  kvm_clock_data then{};
+  then.clock = *std::exchange(stopped_at_, {});
+  ::ioctl(vm_.get(), KVM_SET_CLOCK, &then);
 }
 
 void Vm::reset() {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "base/mutex.h"
@@ -35,6 +36,9 @@ class Vm : public hypervisor::Hypervisor {
                                                    std::optional<std::uint64_t> value, int eventfd) override;
   void set_line(unsigned gsi, bool high) override;
   std::unique_ptr<irq::Message> make_message() override;
+  /// The guest's clock of this hypervisor stands still from one to the other. While no vCPU runs.
+  void stop_clock();
+  void start_clock();
   /// Puts the interrupt controllers and the interval timer back to how they were made. While no vCPU runs.
   void reset();
 
@@ -57,6 +61,7 @@ class Vm : public hypervisor::Hypervisor {
   base::UniqueFd kvm_, vm_;
   std::array<kvm_irqchip, 3> chips_{};  ///< as they were made
   kvm_pit_state2 pit_{};
+  std::optional<std::uint64_t> stopped_at_;  ///< ns of the clock
   std::size_t run_size_ = 0;
   base::Mutex mutex_;
   std::map<unsigned, Route> routes_ GUARDED_BY(mutex_);
