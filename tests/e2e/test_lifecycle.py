@@ -307,6 +307,11 @@ def test_on_crash(boot, events, virsh, action):
             assert virsh("domstate", machine.name) == "running" and host.emulator_pid(machine.uuid) == pid
         else:
             assert virsh("domstate", machine.name, "--reason") == "crashed (panicked)" and host.emulator_pid(machine.uuid) == pid
+            virsh("reset", machine.name)
+            until(lambda: virsh("domstate", machine.name, "--reason") == "paused (crashed)", "the reset")
+            virsh("resume", machine.name)
+            console.expect(LOGIN, 120)
+            assert virsh("domstate", machine.name) == "running"
             virsh("destroy", machine.name)
 
 

@@ -109,6 +109,12 @@ Capabilities read_version(std::string_view text) {
               "neither StratoVirt nor QEMU prints the version '" + std::string(text.substr(0, 80)) + "'");
 }
 
+std::string version_line(const Capabilities& capabilities) {
+  const std::string begin = capabilities.kind == Kind::stratovirt ? "StratoVirt " : "QEMU emulator version ";
+  return begin + to_string(capabilities.version) +
+         (capabilities.package.empty() ? std::string() : " (" + capabilities.package + ")");
+}
+
 std::vector<std::string> probe_arguments(Kind kind, const std::string& monitor_path) {
   const Option monitor{"-qmp", "unix:" + monitor_path,
                        kind == Kind::qemu ? Properties{{"server", true}, {"wait", false}}

@@ -56,6 +56,8 @@ Capabilities assumed(Kind kind, domain::Arch arch);
 /// The program's kind and version from what `-version` prints ("StratoVirt 2.5.0", "QEMU emulator version 7.2.22
 /// (Debian …)"). Throws Error: INTERNAL_ERROR when it is neither.
 Capabilities read_version(std::string_view text);
+/// Such a line, of which read_version makes the same.
+std::string version_line(const Capabilities& capabilities);
 
 /// Arguments that start the program without a machine, answering QMP at a socket it makes at `monitor_path`.
 std::vector<std::string> probe_arguments(Kind kind, const std::string& monitor_path);

@@ -88,7 +88,7 @@ void Instance::take(const emulator::Event& event, const qmp::Event& raw) {
       if (state == State::running) apply(Trigger::suspend);
       break;
     case EventKind::resume:
-      if (state == State::paused) apply(Trigger::resume);
+      if (state == State::paused || state == State::crashed) apply(Trigger::resume);
       break;
     case EventKind::block_io_error:
       if (state == State::running) apply(Trigger::io_error);
@@ -155,7 +155,8 @@ Task<void> Instance::end_or_restart(bool restart) {
       const auto monitor = running_->connected();
       co_await monitor->execute(emulator::system_reset());
       co_await monitor->execute(emulator::cont());
-      if (running_) apply(Trigger::reset);
+      // Of what it told of meanwhile, or has yet to.
+      if (running_) apply(status_.state == State::paused ? Trigger::resume : Trigger::reset);
       co_return;
     } catch (const Error&) {
       // An emulator that cannot reset is ended.

@@ -39,7 +39,7 @@ constexpr Row table[] = {
     {shutdown, reset, {running, reason::running_booted}, {}},
     {shutdown, guest_off, {shutdown, reason::shutdown_user}, {}},
     {crashed, resume, {running, reason::running_unpaused}, lifecycle::resumed_unpaused},
-    {crashed, reset, {running, reason::running_booted}, {}},
+    {crashed, reset, {paused, reason::paused_crashed}, {}},  // no emulator goes on by itself then
     {crashed, panic, {crashed, reason::crashed_panicked}, {}},
     {crashed, guest_off, {shutdown, reason::shutdown_user}, lifecycle::shutdown_finished},
 };

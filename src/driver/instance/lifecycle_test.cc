@@ -43,7 +43,7 @@ const std::map<std::pair<State, Trigger>, Expected> steps = {
     {{shutdown, reset}, {{running, 1}, {}}},
 
     {{crashed, resume}, {{running, 5}, Lifecycle{4, 0}}},
-    {{crashed, reset}, {{running, 1}, {}}},
+    {{crashed, reset}, {{paused, 10}, {}}},
     {{crashed, panic}, {{crashed, 1}, {}}},
     {{crashed, guest_off}, {{shutdown, 1}, Lifecycle{6, 0}}},
 };

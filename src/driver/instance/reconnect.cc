@@ -42,6 +42,7 @@ struct Saved {
         hugepages(json.at("hugepages")),
         cgroup(json.at("cgroup")),
         tainted(json.at("tainted")),
+        emulator(emulator::read_version(json.value("emulator", emulator::version_line({})))),
         live(domain::parse_live(json.at("description").get<std::string>())) {
     for (const auto& owner : json.at("owners").get<std::vector<emulator::Json>>())
       owners.push_back({owner.at(0), whole<uid_t>(owner.at(1)), whole<gid_t>(owner.at(2))});
@@ -53,6 +54,7 @@ struct Saved {
   std::string folder, hugepages;
   std::vector<std::string> cgroup;
   bool tainted;
+  emulator::Capabilities emulator;  ///< as far as its version tells
   domain::Domain live;
   std::vector<host::FileOwner> owners;
 };
@@ -67,6 +69,8 @@ Task<void> Instance::reconnect(std::string state_file) {
   found->id = saved.id;
   found->live = std::move(saved.live);
   found->capabilities = emulator::assumed(emulator::kind_of(found->live.type), found->live.os.arch);
+  found->capabilities.version = saved.emulator.version;
+  found->capabilities.package = saved.emulator.package;
   found->folder = Folder(saved.folder);
   found->sockets = CharacterSockets(found->live);
   if (!saved.hugepages.empty()) found->hugepages = host::HugepageFolder::adopt(saved.hugepages);
