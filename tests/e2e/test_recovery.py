@@ -113,6 +113,16 @@ def test_a_device_given_up_meanwhile_is_gone(mortal, image):
     until(lambda: owner(gone) == owned, "the image to be given back")
 
 
+def test_a_disk_that_is_shared_is_plugged_so_by_the_next_daemon_too(mortal, image, file):
+    shared = file(xml.disk(image(), "vdb", options="<shareable/>"))
+    for name in ("one", "two"):
+        mortal.create(xml.bare(name, devices=xml.PORTS), "--paused")
+    mortal.killed()
+    for name in ("one", "two"):
+        mortal.virsh("attach-device", name, shared, "--live")
+        assert [row[0] for row in mortal.virsh.rows("domblklist", name)] == ["vdb"]
+
+
 def test_killed_at_any_moment_of_a_start(mortal, image):
     """Of a start that was under way there is a machine that runs, or nothing."""
     path, cards = image(), host.network_cards()

@@ -125,13 +125,13 @@ class Machine:
         self.console.send("root\n")
         self.console.wait("guest# ")
         # A shell that neither prompts nor echoes: from here on only answers come.
-        self.console.send('stty -echo; echo "list""ens"; while read -r line; do eval "$line"; done\n')
+        self.console.send('stty -echo; echo "list""ens"; while read -r line; do eval "$line"; status=$?; done\n')
         self.console.wait("listens\r\n")
         return self
 
     def run(self, script, status=0):
         """What a command in the guest prints; it must end with that status."""
-        self.console.send(f"{script}\necho =$?=\n")
+        self.console.send(f"{script}\necho =$status=\n")  # reading the second line has a status of its own
         found = self.console.wait(r"(?s)\A(.*?)=(\d+)=\r\n")
         said = found[1].decode(errors="replace").replace("\r\n", "\n")
         assert int(found[2]) == status, f"{script}\n{said}"

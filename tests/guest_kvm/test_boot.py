@@ -11,7 +11,7 @@ GUESTS = {
     "one_cpu_128M": (dict(cpus=1, memory="128M"), [(0, 0, 0)]),
     "two_cpus_512M_ttyS0": (dict(cpus="2,sockets=2", memory="512M", console="ttyS0"), [(0, 0, 0), (1, 0, 0)]),
     "four_cpus_6G": (dict(cpus="4,sockets=1,cores=2,threads=2", memory="6G"), [(0, 0, 0), (0, 0, 1), (0, 1, 0), (0, 1, 1)]),
-    "six_cpus_of_three_cores": (dict(cpus="6,sockets=2,cores=3,threads=1"), [(socket, core, 0) for socket in range(2) for core in range(3)]),
+    "six_cpus_of_three_cores": (dict(cpus="6,sockets=2,cores=3,threads=1", memory="256M"), [(socket, core, 0) for socket in range(2) for core in range(3)]),
     "uncompressed_kernel_by_PVH": (dict(kernel="/guest/vmlinux", cpus="2,maxcpus=2,sockets=1,cores=2", memory="3G"), [(0, 0, 0), (0, 1, 0)]),
 }
 GIB = 1 << 30
