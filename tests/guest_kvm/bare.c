@@ -36,8 +36,8 @@ static u64 config_of(u32 slot) {
   return 0xb0000000ul + (slot << 15);
 }
 // Virtio registers of a device in a slot of the root bus: BAR 2, 64 bits wide.
-static void put_registers(u32 slot, u32 at) {
-  write32(config_of(slot) + 0x18, at);
+static void put_registers(u32 slot, u64 at) {
+  write32(config_of(slot) + 0x18, (u32)at);
   write32(config_of(slot) + 0x1c, 0);
   write32(config_of(slot) + 0x04, 6);
 }
@@ -58,7 +58,7 @@ static void bring_up(u64 at, u32 ring) {
   write8(at + 0x14, 15);
 }
 
-enum { registers = 0xc0000000u, feature_select = 0x08 };
+static const u64 registers = 0xc0000000ul, feature_select = 0x08;
 
 #if SCENARIO == 1
 // Adds to a register in one instruction, which is a read and a write of the device's, and says how often it was lost.
@@ -68,7 +68,7 @@ void scenario(void) {
   write32(registers + feature_select, 0);
   say("begun\n");
   for (u32 n = 1; n <= 16384; ++n) {
-    __asm__ volatile("incl (%0)" ::"r"((u64)registers + feature_select) : "memory");
+    __asm__ volatile("incl (%0)" ::"r"(registers + feature_select) : "memory");
     if (read32(registers + feature_select) == n) continue;
     ++lost;
     write32(registers + feature_select, n);
@@ -84,7 +84,7 @@ void scenario(void) {
   bring_up(registers, 0x2000000);
   bring_up(registers + 0x10000, 0x2010000);
   say("up\n");
-  write32(config_of(5) + 0x18, registers);
+  write32(config_of(5) + 0x18, (u32)registers);
   say("there ");
   say_number(read32(config_of(5) + 0x18));
 }

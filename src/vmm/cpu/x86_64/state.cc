@@ -76,24 +76,29 @@ constexpr Msr leave_vmx[] = {{0x3a, 0}};
 /// What a reset undoes beside the registers: where KVM writes into the guest's memory by itself, the time stamps, the
 /// memory types, and where system calls go.
 constexpr Msr reset_msrs[] = {
+    // kvm-clock … steal time
     {0x4b564d00, 0},
     {0x4b564d01, 0},
     {0x4b564d02, 0},
     {0x4b564d03, 0},
-    {0x4b564d04, 0},  // kvm-clock … steal time
+    {0x4b564d04, 0},
+    // its old places; the TSC
     {0x11, 0},
     {0x12, 0},
-    {0x10, 0},                       // its old places; the TSC
-    {0x277, 0x0007'0406'0007'0406},  // PAT (Intel SDM §12.12.4)
+    {0x10, 0},
+    // PAT (Intel SDM vol. 3 §12.12.4)
+    {0x277, 0x0007'0406'0007'0406},
+    // SYSENTER_CS, _ESP, _EIP
     {0x174, 0},
     {0x175, 0},
-    {0x176, 0},  // SYSENTER_CS, _ESP, _EIP
+    {0x176, 0},
+    // STAR, LSTAR, CSTAR, FMASK, KERNEL_GS_BASE, TSC_AUX
     {0xc0000081, 0},
     {0xc0000082, 0},
     {0xc0000083, 0},
-    {0xc0000084, 0},  // STAR, LSTAR, CSTAR, FMASK
+    {0xc0000084, 0},
     {0xc0000102, 0},
-    {0xc0000103, 0},  // KERNEL_GS_BASE, TSC_AUX
+    {0xc0000103, 0},
 };
 /// What firmware leaves to a kernel that comes without any.
 constexpr Msr boot_msrs[] = {
