@@ -1,5 +1,5 @@
-// Guests of a few instructions, one a SCENARIO: what a kernel does too seldom. kernel.py makes them what a monitor boots
-// (Linux/x86 boot protocol, 64 bits).
+// Guests of a few instructions, one a SCENARIO: what a kernel does too seldom. kernel.py makes them what a monitor
+// boots (Linux/x86 boot protocol, 64 bits).
 __asm__("cli\n mov $0x80000, %rsp\n call scenario\n1: hlt\n jmp 1b\n");
 
 typedef unsigned char u8;
