@@ -141,6 +141,7 @@ Machine::~Machine() {
 
 void Machine::make_vcpus(const kvm::Vm& vm) {
   std::vector<std::uint32_t> apic_ids;
+  apic_ids.reserve(config_.smp.cpus);
   for (unsigned index = 0; index < config_.smp.cpus; ++index) {
     apic_ids.push_back(topology(config_.smp).apic_id(index));
   }
