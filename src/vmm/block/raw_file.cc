@@ -58,7 +58,7 @@ Bounce make_bounce(std::size_t size) {
 
 /// A request on its way, in as many steps as it takes.
 struct RawFile::Operation {
-  enum class Method { transfer, sync, allocate, device_ioctl, zero_writes };
+  enum class Method { transfer, sync, allocate, discard_device, zero_writes };
 
   Request request;
   Method method = Method::transfer;
@@ -68,8 +68,7 @@ struct RawFile::Operation {
   Bounce bounce;
   bool bounced = false;
   int mode = 0;                          ///< of fallocate
-  std::uint64_t device_request = 0;      ///< of ioctl
-  std::array<std::uint64_t, 2> range{};  ///< its argument
+  std::array<std::uint64_t, 2> range{};  ///< of ioctl
 
   std::uint64_t left() const { return request.length - moved; }
   bool reads() const { return request.kind == Kind::read; }
@@ -316,9 +315,8 @@ void RawFile::begin(std::unique_ptr<Operation> owned) {
       operation.method = Method::sync;
       break;
     case Kind::discard:
-      operation.method = block_device_ ? Method::device_ioctl : Method::allocate;
+      operation.method = block_device_ ? Method::discard_device : Method::allocate;
       operation.mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
-      operation.device_request = BLKDISCARD;
       break;
     case Kind::write_zeroes:
       operation.method = Method::allocate;
@@ -369,7 +367,7 @@ bool RawFile::prepare(Operation& operation) {
       }
       break;
     }
-    case Method::device_ioctl: operation.range = {request.offset, request.length}; break;
+    case Method::discard_device: operation.range = {request.offset, request.length}; break;
     case Method::sync:
     case Method::allocate: break;
   }
@@ -379,7 +377,7 @@ bool RawFile::prepare(Operation& operation) {
 /// False where it is to be run here.
 bool RawFile::enqueue(Operation& operation) {
   using Method = Operation::Method;
-  if (operation.method == Method::device_ioctl) return false;  // io_uring has none
+  if (operation.method == Method::discard_device) return false;  // io_uring has none
   const Request& request = operation.request;
   io_uring_sqe* entry = io_uring_get_sqe(ring_.get());
   if (!entry) {
@@ -427,7 +425,7 @@ std::int64_t RawFile::run(Operation& operation) {
         result = ::fallocate(fd_.get(), operation.mode, static_cast<off_t>(request.offset),
                              static_cast<off_t>(request.length));
         break;
-      case Method::device_ioctl: result = ::ioctl(fd_.get(), operation.device_request, operation.range.data()); break;
+      case Method::discard_device: result = ::ioctl(fd_.get(), BLKDISCARD, operation.range.data()); break;
     }
   } while (result < 0 && errno == EINTR);
   return result < 0 ? -std::int64_t{errno} : result;
@@ -456,7 +454,7 @@ bool RawFile::stepped(Operation& operation, std::int64_t result) {
 bool RawFile::fall_back(Operation& operation, int error) {
   using Method = Operation::Method;
   const bool unknown = error == EOPNOTSUPP || error == ENOSYS || error == ENOTTY || error == EINVAL;
-  const bool has_other_way = operation.method == Method::allocate || operation.method == Method::device_ioctl;
+  const bool has_other_way = operation.method == Method::allocate || operation.method == Method::discard_device;
   if (unknown && has_other_way && operation.request.kind == Kind::write_zeroes) {
     if (operation.mode & FALLOC_FL_PUNCH_HOLE) {
       operation.mode = FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE;  // of a block device the kernel writes them itself
