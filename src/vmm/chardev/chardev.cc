@@ -215,10 +215,11 @@ void Chardev::listen() {
     }
     listener_ = std::move(address.fd);
   }
-  if (config_.wait) {
-    accept_peer();
-  } else {
-    wait_for_peer();
+  try {
+    config_.wait ? accept_peer() : wait_for_peer();
+  } catch (...) {
+    if (config_.fd >= 0) listener_.release();  // still the caller's
+    throw;
   }
 }
 
@@ -234,7 +235,7 @@ void Chardev::connect_out() {
 void Chardev::wait_for_peer() {
   if (config_.kind == Kind::pty) {
     connected_ = true;
-    watch_ = loop_.watch(fd_.get(), EPOLLIN, [this](std::uint32_t events) { ready(events); });
+    watch_peer();
     if (device_.connected) device_.connected(true);
     flush();
     want();
@@ -254,11 +255,15 @@ void Chardev::accept_peer() {
   peer_came(std::move(peer));
 }
 
+void Chardev::watch_peer() {
+  watch_ = loop_.watch(fd_.get(), EPOLLIN, [this](std::uint32_t events) { ready(events); });
+}
+
 void Chardev::peer_came(base::UniqueFd fd) {
   fd_ = std::move(fd);
   set_nonblocking(fd_.get());
   connected_ = true;
-  watch_ = loop_.watch(fd_.get(), EPOLLIN, [this](std::uint32_t events) { ready(events); });
+  watch_peer();
   if (device_.connected) device_.connected(true);
   flush();
   want();
@@ -319,10 +324,7 @@ void Chardev::room_again() {
 
 void Chardev::want() {
   const bool input = device_.room && device_.room() > 0;
-  if (!watch_ && connected_ && is_socket() && input) {  // a peer that has left something to read
-    watch_ = loop_.watch(fd_.get(), EPOLLIN, [this](std::uint32_t events) { ready(events); });
-    return;
-  }
+  if (!watch_ && connected_ && is_socket() && input) return watch_peer();  // a peer that has left something to read
   const std::uint32_t in = input ? EPOLLIN : 0U, out = stuck_ || !backlog_.empty() ? EPOLLOUT : 0U;
   if (output_watch_) output_watch_.want(out);
   if (watch_)

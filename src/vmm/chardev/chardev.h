@@ -19,7 +19,7 @@ struct Config {
   Kind kind = Kind::pty;
   std::string path;        ///< of the file or the UNIX socket
   std::string host, port;  ///< of the TCP socket
-  int fd = -1;             ///< an open listening socket in place of a path, or -1; owned from now on
+  int fd = -1;             ///< an open listening socket in place of a path, or -1; owned once it is made
   bool server = false;     ///< listens, for one peer at a time
   bool wait = false;       ///< the server is made when its first peer is there
   std::string log_file;    ///< gets a copy of all output
@@ -79,6 +79,7 @@ class Chardev {
   void connect_out();
   void wait_for_peer();
   void accept_peer();
+  void watch_peer();
   void peer_came(base::UniqueFd fd);
   void peer_left();
   void peer_takes();
