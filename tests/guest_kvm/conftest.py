@@ -14,6 +14,7 @@ from host import Host  # noqa: E402
 from kernel import build_bare, unpack  # noqa: E402
 from machine import Machine  # noqa: E402
 
+BARE = (1, 2)  # scenarios of bare.c
 AGAIN = []  # tests that had another box, and why
 
 
@@ -64,7 +65,7 @@ def files(tmp_path_factory):
     put = f"write {folder}/exerciser /bin/exerciser\nset_inode_field /bin/exerciser mode 0100755\n"
     subprocess.run(["/usr/sbin/debugfs", "-w", "-f", "-", folder / "root.img"], input=put, text=True, check=True, capture_output=True)
     unpack(guest / "vmlinuz", folder / "vmlinux")
-    for scenario in (1, 2):
+    for scenario in BARE:
         build_bare(scenario, folder / f"bare{scenario}")
     return folder
 
@@ -74,7 +75,7 @@ def new_host(pytestconfig, files):
     """new_host(more=[options of the emulator outside]) is a box with the monitor under test in it."""
 
     def make(**options):
-        extra = [f"{files}/{name}:/guest/{name}" for name in ("root.img", "vmlinux", "bare1", "bare2")]
+        extra = [f"{files}/{name}:/guest/{name}" for name in ("root.img", "vmlinux", *(f"bare{scenario}" for scenario in BARE))]
         given = {"bin": pathlib.Path(pytestconfig.getoption("--bin")), "qemu": pytestconfig.getoption("--qemu")}
         return Host(extra=extra, watched=True, **given, **options)
 

@@ -219,7 +219,6 @@ def test_quit(start):
     assert machine.process.wait(20) == 0
 
 
-@OURS
 @pytest.mark.parametrize("state", ["running", "paused"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda one: one.name)
 def test_asked_by_a_signal_it_ends(start, tmp_path, number, state):
@@ -236,11 +235,15 @@ def test_asked_by_a_signal_it_ends(start, tmp_path, number, state):
 def test_whoever_waits_for_a_peer_can_be_ended(program, tmp_path):
     path = tmp_path / "console.sock"
     process = subprocess.Popen([program, "-accel", "qtest", "-qtest", f"unix:{tmp_path}/none", "-machine", "q35", "-chardev", f"socket,id=c,path={path},server"])
-    wait_for(path.exists, "a socket")
-    process.terminate()
-    assert process.wait(30) == -signal.SIGTERM
+    try:
+        wait_for(path.exists, "a socket")
+        process.terminate()
+        assert process.wait(30) == -signal.SIGTERM
+    finally:
+        process.kill()
 
 
+@OURS
 def test_sockets_are_gone_with_the_machine(start):
     machine = start(ends=False)
     machine.quit()

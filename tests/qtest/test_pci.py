@@ -515,6 +515,21 @@ def test_what_has_no_power_goes_unasked(hot):
     assert not port.slot_status & 0x41, "empty, and no button was pressed"
 
 
+def test_a_guest_that_is_busy_with_the_slot_is_not_asked(hot):
+    """Its power indicator blinks between a button's press and what follows, when another would take it back."""
+    machine, port = hot
+    plugged(machine, port)
+    port.power_on()
+    port.slot_control = port.slot_control & ~0x300 | 0x200
+    port.clear_slot_status(1)
+    with pytest.raises(Refused, match="blink"):
+        machine.qmp.ask("device_del", id="rng1")
+    assert not port.slot_status & 1
+    port.slot_control = port.slot_control & ~0x300 | 0x100
+    machine.qmp.ask("device_del", id="rng1")
+    wait_for(lambda: port.slot_status & 1, "the attention button")
+
+
 def test_who_is_asked_twice_is_not_told_to_forget_it(hot):
     """A second press within five seconds would."""
     machine, port = hot

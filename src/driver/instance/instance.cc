@@ -155,7 +155,7 @@ Task<void> Instance::end_or_restart(bool restart) {
       const auto monitor = running_->connected();
       co_await monitor->execute(emulator::system_reset());
       co_await monitor->execute(emulator::cont());
-      // Of what it told of meanwhile, or has yet to.
+      // A reset of a crashed one leaves it paused; that it goes on is told before this or after.
       if (running_) apply(status_.state == State::paused ? Trigger::resume : Trigger::reset);
       co_return;
     } catch (const Error&) {
