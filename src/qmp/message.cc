@@ -72,31 +72,28 @@ Message message(std::string_view written) {
   throw ProtocolError("object that is no QMP message");
 }
 
-}  // namespace
-
-bool Scanner::ends(char byte) {
-  if (in_string_) {
-    if (escaped_) {
-      escaped_ = false;
-    } else if (byte == '\\') {
-      escaped_ = true;
-    } else if (byte == '"') {
-      in_string_ = false;
+/// A text whose strings are QEMU's, with those of JSON.
+std::string in_double_quotes(std::string_view text) {
+  std::string result;
+  char quote = 0;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char byte = text[i];
+    if (quote != 0 && byte == '\\' && i + 1 < text.size()) {
+      const char escaped = text[++i];
+      if (escaped != '\'') result += byte;
+      result += escaped;
+    } else if (quote == 0 ? byte == '"' || byte == '\'' : byte == quote) {
+      quote = quote == 0 ? byte : char{0};
+      result += '"';
+    } else {
+      if (quote != 0 && byte == '"') result += '\\';
+      result += byte;
     }
-    return false;
   }
-  if (depth_ == 0 && byte != '{' && !is_space(byte)) throw ProtocolError("expected a JSON object");
-  switch (byte) {
-    case '"': in_string_ = true; return false;
-    case '{':
-    case '[':
-      if (++depth_ > max_depth) throw ProtocolError("JSON nested too deeply");
-      return false;
-    case '}':
-    case ']': return --depth_ == 0;
-    default: return false;
-  }
+  return result;
 }
+
+}  // namespace
 
 Json parse_object(std::string_view text) {
   Scanner scanner;
@@ -104,10 +101,16 @@ Json parse_object(std::string_view text) {
   if (end == text.end()) throw ProtocolError("JSON object without an end");
   if (!std::all_of(end + 1, text.end(), is_space)) throw ProtocolError("bytes after a JSON object");
   try {
-    return Json::parse(text);
+    Json value = Json::parse(text);
+    if (value.is_object()) return value;
   } catch (const Json::exception& error) {
     throw ProtocolError(error.what());
   }
+  throw ProtocolError("expected a JSON object");
+}
+
+Json parse_request(std::string_view text) {
+  return parse_object(in_double_quotes(text));
 }
 
 void Decoder::feed(std::string_view bytes) {

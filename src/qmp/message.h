@@ -4,21 +4,16 @@
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <variant>
+
+#include "qmp/scanner.h"
 
 /// QEMU's machine protocol (qemu.org, interop/qmp-spec): JSON objects over a stream. Bytes in, values out; no sockets.
 namespace qmp {
 
 using Json = nlohmann::json;
-
-/// The peer sent what is no QMP. The stream has no way back from it.
-class ProtocolError : public std::runtime_error {
- public:
-  using std::runtime_error::runtime_error;
-};
 
 /// {"QMP": {"version": {"qemu": {"major", "minor", "micro"}, "package"}, "capabilities"}}: the first thing a server
 /// says.
@@ -47,26 +42,13 @@ struct Event {
 };
 using Message = std::variant<Greeting, Reply, ErrorReply, Event>;
 
-/// The deepest nesting of objects and arrays that is read.
-inline constexpr unsigned max_depth = 64;
-
 /// The JSON object that `text` is, such as a client hands over for the monitor. Throws ProtocolError.
 Json parse_object(std::string_view text);
+/// The same of QEMU's JSON, whose strings may be in single quotes and have \' in them.
+Json parse_request(std::string_view text);
 
-/// Finds where an object of a stream ends, byte by byte, without reading its values.
-class Scanner {
- public:
-  /// Whether `byte` ends the object. Throws ProtocolError where no object begins and below max_depth.
-  bool ends(char byte);
-  bool inside() const { return depth_ > 0; }
-
- private:
-  unsigned depth_ = 0;
-  bool in_string_ = false, escaped_ = false;
-};
-
-/// Cuts messages out of a stream. Objects may be followed by any white space or by none; what is held never exceeds the
-/// limit.
+/// Cuts messages out of a stream, which has no way back from a ProtocolError. Objects may be followed by any white
+/// space or by none; what is held never exceeds the limit.
 class Decoder {
  public:
   static constexpr std::size_t max_message = std::size_t{16} << 20;  ///< bytes; QEMU's largest reply is below 1 MiB
