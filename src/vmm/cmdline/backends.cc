@@ -27,7 +27,7 @@ constexpr Key<Chardev> chardev_file[] = {
 constexpr Key<Chardev> chardev_socket[] = {
     {"path", [](Chardev& into, const Value& value) { into.path = value.text(107); }},
     {"host", text<&Chardev::host>},
-    {"port", [](Chardev& into, const Value& value) { into.port = std::to_string(value.number(0, 65535)); }},
+    {"port", [](Chardev& into, const Value& value) { into.port = std::to_string(value.number_in_text(0, 65535)); }},
     {"fd", [](Chardev& into, const Value& value) { into.fd = value.descriptor(); }},
     {"server", boolean<&Chardev::server>},
     {"wait", boolean<&Chardev::wait>},

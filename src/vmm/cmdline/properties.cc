@@ -94,7 +94,15 @@ void Value::refuse(std::string_view allowed) const {
   cmdline::refuse(option_, property_.key + "='" + shown(property_.value) + "', allowed: " + std::string(allowed));
 }
 
+void Value::expect(Property::Type type) const {
+  if (property_.type == Property::Type::any || property_.type == type) return;
+  constexpr const char* names[] = {"any", "string", "integer", "boolean"};
+  cmdline::refuse(option_, "Invalid parameter type for '" + shown(property_.key) +
+                               "', expected: " + names[static_cast<std::size_t>(type)]);
+}
+
 const std::string& Value::text(std::size_t longest) const {
+  expect(Property::Type::string);
   const std::string& value = property_.value;
   if (value.empty() || value.size() > longest || std::ranges::any_of(value, is_control)) {
     refuse("1 to " + std::to_string(longest) + " characters, none of them a control character");
@@ -103,6 +111,7 @@ const std::string& Value::text(std::size_t longest) const {
 }
 
 const std::string& Value::identifier() const {
+  expect(Property::Type::string);
   constexpr std::size_t longest = 255;
   const std::string& value = property_.value;
   const auto fits = [](char byte) {
@@ -116,16 +125,34 @@ const std::string& Value::identifier() const {
 }
 
 bool Value::boolean() const {
-  return choice<bool>({{"on", true}, {"off", false}, {"true", true}, {"false", false}, {"yes", true}, {"no", false}});
+  expect(Property::Type::boolean);
+  for (const char* const yes : {"on", "true", "yes"}) {
+    if (property_.value == yes) return true;
+  }
+  for (const char* const no : {"off", "false", "no"}) {
+    if (property_.value == no) return false;
+  }
+  refuse("on, off, true, false, yes, no");
 }
 
 std::uint64_t Value::number(std::uint64_t least, std::uint64_t most) const {
+  expect(Property::Type::integer);
+  return number_of_any(least, most);
+}
+
+std::uint64_t Value::number_in_text(std::uint64_t least, std::uint64_t most) const {
+  expect(Property::Type::string);
+  return number_of_any(least, most);
+}
+
+std::uint64_t Value::number_of_any(std::uint64_t least, std::uint64_t most) const {
   std::uint64_t number = 0;
   if (!read_number(property_.value, number) || number < least || number > most) refuse(between(least, most));
   return number;
 }
 
 std::uint64_t Value::power_of_two(std::uint64_t least, std::uint64_t most) const {
+  expect(Property::Type::integer);
   std::uint64_t number = 0;
   if (!read_number(property_.value, number) || number < least || number > most || (number & (number - 1)) != 0) {
     refuse("a power of two, " + between(least, most));
@@ -134,6 +161,7 @@ std::uint64_t Value::power_of_two(std::uint64_t least, std::uint64_t most) const
 }
 
 std::uint64_t Value::size(std::uint64_t unit) const {
+  expect(Property::Type::integer);
   constexpr std::string_view suffixes = "KMGT";
   std::string_view digits = property_.value;
   if (!digits.empty()) {
@@ -152,6 +180,7 @@ std::uint64_t Value::size(std::uint64_t unit) const {
 }
 
 std::vector<int> Value::descriptors() const {
+  expect(Property::Type::string);
   std::vector<int> result;
   std::string_view rest = property_.value;
   for (;;) {
@@ -174,6 +203,7 @@ int Value::descriptor() const {
 }
 
 std::vector<unsigned> Value::range(unsigned most) const {
+  expect(Property::Type::string);
   std::vector<unsigned> result;
   std::string_view rest = property_.value;
   for (;;) {
@@ -198,6 +228,7 @@ void Value::must_be(bool expected) const {
 }
 
 void Value::must_say(std::string_view expected) const {
+  expect(Property::Type::string);
   if (property_.value != expected) refuse(expected);
 }
 

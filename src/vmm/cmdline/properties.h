@@ -12,7 +12,11 @@
 namespace cmdline {
 
 struct Property {
+  /// A command line has text alone, and so have most who write QMP's device_add: it may be whatever its key is.
+  enum class Type { any, string, integer, boolean };
+
   std::string key, value;
+  Type type = Type::any;
 };
 
 /// "virtio-blk-pci,id=disk0,drive=d0" of -device, or the arguments of QMP's device_add.
@@ -27,7 +31,7 @@ struct Properties {
   const std::string* find(std::string_view key) const;
 };
 
-/// A value of a key.
+/// A value of a key. Each way to read it refuses what was written as another type.
 class Value {
  public:
   Value(const std::string& option, const Property& property) : option_(option), property_(property) {}
@@ -40,6 +44,8 @@ class Value {
   bool boolean() const;
   /// Decimal, or hexadecimal after 0x.
   std::uint64_t number(std::uint64_t least, std::uint64_t most) const;
+  /// The same where QEMU's type is a string.
+  std::uint64_t number_in_text(std::uint64_t least, std::uint64_t most) const;
   std::uint64_t power_of_two(std::uint64_t least, std::uint64_t most) const;
   /// With K, M, G or T, of 1024 each; without, in `unit` bytes.
   std::uint64_t size(std::uint64_t unit) const;
@@ -50,6 +56,7 @@ class Value {
   std::vector<unsigned> range(unsigned most) const;
   template <class T>
   T choice(std::initializer_list<std::pair<std::string_view, T>> choices) const {
+    expect(Property::Type::string);
     std::string allowed;
     for (const auto& [name, value] : choices) {
       if (property_.value == name) return value;
@@ -64,6 +71,9 @@ class Value {
   [[noreturn]] void refuse(std::string_view allowed) const;
 
  private:
+  void expect(Property::Type type) const;
+  std::uint64_t number_of_any(std::uint64_t least, std::uint64_t most) const;
+
   const std::string& option_;
   const Property& property_;
 };

@@ -23,7 +23,7 @@ struct Argument {
 /// A command as it is being executed.
 struct Call {
   MachineControl& machine;
-  Descriptors& descriptors;
+  Client& client;
   const Json& arguments;  ///< an object, checked against the command's table
 
   bool has(const char* name) const { return arguments.contains(name); }

@@ -71,24 +71,34 @@ const Command* find_command(std::string_view name) {
   return nullptr;
 }
 
-Json execute(const Json& request, MachineControl& machine, Descriptors& descriptors) {
+constexpr std::string_view negotiation = "qmp_capabilities";
+
+/// The order of QEMU's checks: the request's form, the command, its arguments.
+Json execute(const Json& request, MachineControl& machine, Client& client) {
+  using Stage = Client::Stage;
   for (const auto& [name, value] : request.items()) {
-    if (name != "execute" && name != "arguments" && name != "id") {
+    if (name == "execute") {
+      if (!value.is_string()) generic("QMP input member 'execute' must be a string");
+    } else if (name == "arguments") {
+      if (!value.is_object()) generic("QMP input member 'arguments' must be an object");
+    } else if (name != "id") {
       generic("QMP input member '" + name.substr(0, 200) + "' is unexpected");
     }
   }
-  const auto execute = request.find("execute");
-  if (execute == request.end()) generic("QMP input lacks member 'execute'");
-  if (!execute->is_string()) generic("QMP input member 'execute' must be a string");
-  const auto& name = execute->get_ref<const std::string&>();
+  const auto found = request.find("execute");
+  if (found == request.end()) generic("QMP input lacks member 'execute'");
+  const auto& name = found->get_ref<const std::string&>();
+  if (client.stage == Stage::silent) client.stage = name == negotiation ? Stage::negotiating : Stage::served;
+  if (client.stage == Stage::negotiating && name != negotiation) {
+    throw Refusal(Refusal::Class::command_not_found, "Expecting capabilities negotiation with 'qmp_capabilities'");
+  }
   const Command* const command = find_command(name);
   if (!command) {
     throw Refusal(Refusal::Class::command_not_found, "The command " + name.substr(0, 200) + " has not been found");
   }
   static const Json none = Json::object();
   const auto arguments = request.find("arguments");
-  if (arguments != request.end() && !arguments->is_object()) generic("QMP input member 'arguments' must be an object");
-  Call call{machine, descriptors, arguments == request.end() ? none : *arguments};
+  Call call{machine, client, arguments == request.end() ? none : *arguments};
   check(*command, call.arguments);
   return command->run(call);
 }
@@ -100,7 +110,16 @@ Json nothing() {
 }
 
 Json capabilities(Call& call) {
-  if (call.has("enable") && !call.arguments["enable"].empty()) generic("there are no capabilities to enable");
+  if (call.client.stage == Client::Stage::negotiated) {
+    throw Refusal(Refusal::Class::command_not_found, "Capabilities negotiation is already complete, command ignored");
+  }
+  if (call.has("enable")) {
+    for (const Json& one : call.arguments["enable"]) {
+      if (!one.is_string()) generic("Invalid parameter type for 'enable', expected: array of string");
+      generic("Capability " + one.get<std::string>().substr(0, 200) + " not available");
+    }
+  }
+  call.client.stage = Client::Stage::negotiated;
   return nothing();
 }
 Json stop(Call& call) {
@@ -152,11 +171,11 @@ Json set_link(Call& call) {
 }
 
 Json getfd(Call& call) {
-  call.descriptors.name(call.text("fdname"));
+  call.client.descriptors.name(call.text("fdname"));
   return nothing();
 }
 Json closefd(Call& call) {
-  call.descriptors.close(call.text("fdname"));
+  call.client.descriptors.close(call.text("fdname"));
   return nothing();
 }
 
@@ -164,7 +183,7 @@ Json closefd(Call& call) {
 
 std::span<const Command> control_commands() {
   static const Command table[] = {
-      {"qmp_capabilities", capabilities, {{"enable", Type::list}}},
+      {negotiation, capabilities, {{"enable", Type::list}}},
       {"stop", stop},
       {"cont", cont},
       {"quit", quit},
@@ -217,11 +236,11 @@ std::string refuse_input(const std::string& why) {
   return written(error_reply(Refusal::Class::generic_error, why));
 }
 
-std::string answer(std::string_view text, MachineControl& machine, Descriptors& descriptors) {
+std::string answer(std::string_view text, MachineControl& machine, Client& client) {
   Json request, reply;
   try {
-    request = qmp::parse_object(text);
-    reply = {{"return", execute(request, machine, descriptors)}};
+    request = qmp::parse_request(text);
+    reply = {{"return", execute(request, machine, client)}};
   } catch (const Refusal& refusal) {
     reply = error_reply(refusal.which(), refusal.what());
   } catch (const std::exception& error) {

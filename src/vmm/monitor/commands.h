@@ -42,10 +42,26 @@ class Descriptors {
   std::map<std::string, base::UniqueFd> named_;
 };
 
+/// What is known of a peer. QEMU's clients begin with qmp_capabilities: until it is accepted nothing else runs. A
+/// client that begins with another command is one of StratoVirt's, which need not negotiate. Until then there are no
+/// events.
+struct Client {
+  enum class Stage {
+    silent,       ///< it has named no command yet
+    negotiating,  ///< it has begun with qmp_capabilities, which was refused
+    served,       ///< it has begun with another command
+    negotiated,
+  };
+  bool begun() const { return stage == Stage::served || stage == Stage::negotiated; }
+
+  Stage stage = Stage::silent;
+  Descriptors descriptors;
+};
+
 /// All without the end of the line.
 std::string greeting();
 /// Executes a request, the text of one JSON object. Never throws but for want of memory.
-std::string answer(std::string_view request, MachineControl& machine, Descriptors& descriptors);
+std::string answer(std::string_view request, MachineControl& machine, Client& client);
 /// The answer to what is no request at all.
 std::string refuse_input(const std::string& why);
 /// An event at a time of the host's clock.

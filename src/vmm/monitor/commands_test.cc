@@ -16,7 +16,7 @@ using testing::HasSubstr;
 
 class Commands : public testing::Test {
  protected:
-  Json ask(const std::string& request) { return Json::parse(answer(request, machine, descriptors)); }
+  Json ask(const std::string& request) { return Json::parse(answer(request, machine, client)); }
   Json execute(const std::string& command, const Json& arguments = nullptr) {
     Json request = {{"execute", command}, {"id", "libvirt-7"}};
     if (!arguments.is_null()) request["arguments"] = arguments;
@@ -46,7 +46,8 @@ class Commands : public testing::Test {
   }
 
   FakeMachine machine;
-  Descriptors descriptors;
+  Client client;
+  Descriptors& descriptors = client.descriptors;
 };
 
 TEST_F(Commands, GreetAsTheOriginal) {
@@ -68,7 +69,7 @@ TEST_F(Commands, RefuseWhatIsNoRequest) {
       {R"({"execute":"balloon","arguments":{"value":1.5}})", "Invalid parameter type for 'value'"},
       {R"({"execute")", "JSON object without an end"},
       {R"({"execute":})", "parse error"},
-      {"{\"execute\":\"\xff\"}", "UTF-8"},
+      {"{\"execute\":\"\xff\"}", "stray byte 0xff"},
   };
   for (const auto& [text, why] : rows) {
     const Json reply = ask(text);
@@ -76,7 +77,44 @@ TEST_F(Commands, RefuseWhatIsNoRequest) {
     EXPECT_THAT(reply["error"]["desc"].get<std::string>(), HasSubstr(why)) << text;
   }
   EXPECT_EQ(machine.state, "running");
-  EXPECT_THAT(refusal("frob"), "CommandNotFound: The command frob has not been found");
+  EXPECT_EQ(refusal("frob"), "CommandNotFound: The command frob has not been found");
+  EXPECT_EQ(refusal("frob", {{"x", 1}}), "CommandNotFound: The command frob has not been found");
+  EXPECT_EQ(refusal("frob", Json::array()), "GenericError: QMP input member 'arguments' must be an object");
+}
+
+TEST_F(Commands, NegotiateAsQemu) {
+  constexpr const char* expecting = "CommandNotFound: Expecting capabilities negotiation with 'qmp_capabilities'";
+  EXPECT_EQ(refusal("qmp_capabilities", {{"enable", "oob"}}),
+            "GenericError: Invalid parameter type for 'enable', expected: array");
+  for (const char* command : {"query-version", "stop", "frob"}) EXPECT_EQ(refusal(command), expecting);
+  EXPECT_THAT(refusal("stop", Json::array()), HasSubstr("must be an object"));
+  EXPECT_EQ(refusal("qmp_capabilities", {{"x", 1}}), "GenericError: Parameter 'x' is unexpected");
+  EXPECT_THAT(refusal("qmp_capabilities", {{"enable", {5}}}), HasSubstr("Invalid parameter type for 'enable'"));
+  EXPECT_EQ(refusal("qmp_capabilities", {{"enable", {"oob"}}}), "GenericError: Capability oob not available");
+  EXPECT_FALSE(client.begun());
+  EXPECT_EQ(result("qmp_capabilities", {{"enable", Json::array()}}), Json::object());
+  EXPECT_TRUE(client.begun());
+  EXPECT_EQ(refusal("qmp_capabilities"),
+            "CommandNotFound: Capabilities negotiation is already complete, command ignored");
+  EXPECT_EQ(result("query-version")["qemu"]["major"], 5);
+  EXPECT_EQ(machine.state, "running");
+}
+
+TEST_F(Commands, ServeAClientOfStratoVirts) {
+  EXPECT_THAT(ask("{}").dump(), HasSubstr("lacks member"));
+  EXPECT_FALSE(client.begun()) << "it has named no command";
+  EXPECT_EQ(refusal("frob"), "CommandNotFound: The command frob has not been found");
+  EXPECT_TRUE(client.begun());
+  result("query-version");
+  result("qmp_capabilities");
+  EXPECT_THAT(refusal("qmp_capabilities"), HasSubstr("already complete"));
+  result("query-version");
+}
+
+TEST_F(Commands, ReadQemusStrings) {
+  const Json reply = ask(R"({'execute':'query-name', 'id':'it\'s "me"'})");
+  EXPECT_EQ(reply["id"], "it's \"me\"");
+  EXPECT_TRUE(reply.contains("return"));
 }
 
 TEST_F(Commands, EchoAnyId) {
@@ -306,6 +344,81 @@ TEST_F(Commands, RefuseWhatCannotBeAdded) {
     EXPECT_THAT(refusal(command, Json::parse(arguments)), HasSubstr(why)) << command << ' ' << arguments;
   }
   EXPECT_TRUE(machine.devices.empty() && machine.drives.empty() && machine.netdevs.empty());
+}
+
+TEST_F(Commands, HoldMembersToTheirTypes) {
+  const std::tuple<const char*, const char*, const char*> rows[] = {
+      {"object-add", R"({"qom-type":"rng-random","id":"r","filename":7})", "'filename', expected: string"},
+      {"object-add", R"({"qom-type":"rng-random","id":"r","filename":true})", "'filename', expected: string"},
+      {"object-add", R"({"qom-type":"rng-random","id":"r","props":{"filename":7}})", "expected: string"},
+      {"object-add", R"({"qom-type":7,"id":"r","filename":"/f"})", "'qom-type', expected: string"},
+      {"object-add", R"({"qom-type":"iothread","id":7})", "'id', expected: string"},
+      {"blockdev-add", R"({"node-name":"d","file":{"filename":7}})", "'file.filename', expected: string"},
+      {"blockdev-add", R"({"node-name":"d","file":{"filename":"/f"},"read-only":"on"})", "'readonly', expected: bool"},
+      {"blockdev-add", R"({"node-name":"d","file":{"filename":"/f"},"read-only":1})", "'readonly', expected: bool"},
+      {"blockdev-add", R"({"node-name":"d","file":{"filename":"/f"},"cache":{"direct":"on"}})", "'direct', expected"},
+      {"blockdev-add", R"({"node-name":"d","file":{"filename":"/f"},"discard":true})", "'discard', expected: string"},
+      {"blockdev-add", R"({"node-name":"d","file":{"filename":"/f"},"driver":1})", "'format', expected: string"},
+      {"blockdev-add", R"({"node-name":"d","file":{"filename":"/f","driver":1}})", "'file.driver' expects"},
+      {"blockdev-add", R"({"node-name":"d","file":{"filename":"/f"},"id":1})", "'id', expected: string"},
+      {"blockdev-add", R"({"node-name":"d","file":{"filename":"/f"},"throttling.iops-total":"9"})",
+       "expected: integer"},
+      {"netdev_add", R"({"id":"n","fd":7})", "'fd', expected: string"},
+      {"netdev_add", R"({"id":"n","ifname":7})", "'ifname', expected: string"},
+      {"netdev_add", R"({"id":"n","ifname":"t","vhost":"on"})", "'vhost', expected: boolean"},
+      {"netdev_add", R"({"id":"n","ifname":"t","queues":"2"})", "'queues', expected: integer"},
+      {"netdev_add", R"({"id":"n","ifname":"t","script":false})", "'script', expected: string"},
+      {"netdev_add", R"({"id":"n","ifname":"t","queues":-1})", "'queues', expected"},
+      {"chardev-add", R"({"id":"c","backend":{"type":"file","data":{"out":7}}})", "'path', expected: string"},
+      {"chardev-add",
+       R"({"id":"c","backend":{"type":"socket","data":{"addr":{"type":"inet","data":{"host":"h","port":7}}}}})",
+       "'port', expected: string"},
+      {"chardev-add",
+       R"({"id":"c","backend":{"type":"socket","data":{"addr":{"type":"unix","data":{"path":"/s"}},"server":"on"}}})",
+       "'server', expected: boolean"},
+      {"device_add", R"({"driver":"virtio-blk-pci","id":"a","drive":7,"bus":"b","addr":"0"})",
+       "'drive', expected: str"},
+      {"device_add", R"({"driver":"virtio-blk-pci","id":"a","drive":"d","bus":"b","addr":0})", "'addr', expected: str"},
+      {"device_add", R"({"driver":"virtio-blk-pci","id":"a","drive":"d","bus":"b","addr":"0","serial":1})", "'serial'"},
+      {"device_add", R"({"driver":"virtio-blk-pci","id":"a","drive":"d","bus":"b","addr":"0","num-queues":true})",
+       "'num-queues', expected: integer"},
+      {"device_add", R"({"driver":"virtio-blk-pci","id":"a","drive":"d","bus":"b","addr":"0","multifunction":1})",
+       "'multifunction', expected: boolean"},
+      {"qom-list-types", R"({"implements":7})", "'implements', expected: string"},
+      {"qom-list-types", R"({"abstract":"yes"})", "'abstract', expected: boolean"},
+  };
+  for (const auto& [command, arguments, why] : rows) {
+    EXPECT_THAT(refusal(command, Json::parse(arguments)), HasSubstr(why)) << command << ' ' << arguments;
+  }
+  EXPECT_TRUE(machine.calls.empty() && machine.devices.empty() && machine.drives.empty() && machine.netdevs.empty());
+  // As with QEMU up to 9.1, and as StratoVirt's clients write it.
+  result("device_add", Json::parse(R"({"driver":"virtio-blk-pci","id":"a","drive":"d","bus":"b","addr":"0x0",
+      "num-queues":"2","boot_index":3,"multifunction":"off"})"));
+}
+
+TEST_F(Commands, ListTypesByWhatTheyImplement) {
+  const auto names = [this](const Json& arguments) {
+    std::vector<std::string> list;
+    for (const Json& one : result("qom-list-types", arguments)) list.push_back(one["name"]);
+    return list;
+  };
+  EXPECT_THAT(names({{"implements", "rng-backend"}}), ElementsAre("rng-random"));
+  EXPECT_THAT(names({{"implements", "rng-backend"}, {"abstract", true}}), ElementsAre("rng-backend", "rng-random"));
+  EXPECT_THAT(names({{"implements", "virtio-rng-pci"}}), ElementsAre("virtio-rng-pci"));
+  EXPECT_THAT(names({{"implements", "nothing"}}), ElementsAre());
+  EXPECT_THAT(names({{"implements", ""}}), ElementsAre());
+  const auto devices = names({{"implements", "device"}}), all = names(Json::object());
+  EXPECT_THAT(devices, testing::IsSupersetOf({"virtio-blk-pci", "pcie-root-port", "virtconsole", "virtio-rng-device"}));
+  EXPECT_THAT(devices, testing::Not(testing::Contains(testing::AnyOf("iothread", "device", "virtio-device"))));
+  EXPECT_THAT(all, testing::IsSupersetOf({"iothread", "memory-backend-ram", "virtio-blk-pci"}));
+  EXPECT_GT(names({{"abstract", true}}).size(), all.size());
+  // A parent is a type of the list, and what is not abstract can be asked for its properties.
+  const Json types = result("qom-list-types", {{"abstract", true}});
+  for (const Json& one : types) {
+    EXPECT_EQ(one.contains("parent"), one["name"] != "object") << one;
+    if (!one.contains("parent")) continue;
+    EXPECT_TRUE(std::ranges::any_of(types, [&](const Json& other) { return other["name"] == one["parent"]; })) << one;
+  }
 }
 
 TEST_F(Commands, TheLinesForPeople) {

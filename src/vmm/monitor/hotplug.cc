@@ -18,6 +18,7 @@ struct Arguments {
   void add(std::string key, std::string value) {
     if (!properties.find(key)) properties.items.push_back({std::move(key), std::move(value)});
   }
+  bool typed = true;  ///< strings are no numbers and no switches
 };
 
 int descriptor(const Descriptors& descriptors, const std::string& name, Arguments& into) {
@@ -41,11 +42,16 @@ std::string numbers(const Descriptors& descriptors, std::string_view names, Argu
   }
 }
 
-std::string text_of(const std::string& key, const Json& value) {
-  if (value.is_string()) return value.get<std::string>();
-  if (value.is_boolean()) return value.get<bool>() ? "on" : "off";
-  if (value.is_number_unsigned()) return std::to_string(value.get<std::uint64_t>());
-  generic("Invalid parameter type for '" + key.substr(0, 200) + "', expected: string, boolean or integer");
+[[noreturn]] void wrong_type(const std::string& path, const char* expected) {
+  generic("Invalid parameter type for '" + path.substr(0, 200) + "', expected: " + expected);
+}
+
+cmdline::Property property(const std::string& path, std::string key, const Json& value, bool typed) {
+  using Type = cmdline::Property::Type;
+  if (value.is_string()) return {std::move(key), value.get<std::string>(), typed ? Type::string : Type::any};
+  if (value.is_boolean()) return {std::move(key), value.get<bool>() ? "on" : "off", Type::boolean};
+  if (value.is_number_unsigned()) return {std::move(key), std::to_string(value.get<std::uint64_t>()), Type::integer};
+  wrong_type(path, "string, boolean or integer");
 }
 
 /// Members of objects as "outer.inner"; `rename` says how the command line calls them, which is "" for what it does not
@@ -62,14 +68,21 @@ void flatten(const Json& object, const std::string& prefix, const Descriptors& d
       continue;
     }
     const std::string key = rename(path, value);
-    if (key.empty()) continue;
-    std::string text = text_of(path, value);
-    if (std::ranges::find(of_descriptors, key) != std::end(of_descriptors)) text = numbers(descriptors, text, into);
-    if ((key == "file" || key == "filename") && text.starts_with(folder)) {
+    if (key.empty()) {
+      if (!value.is_string()) wrong_type(path, "string");
+      continue;
+    }
+    cmdline::Property one = property(path, key, value, into.typed);
+    std::string& text = one.value;
+    const bool names_descriptors = std::ranges::find(of_descriptors, key) != std::end(of_descriptors);
+    const bool names_file = key == "file" || key == "filename";
+    if ((names_descriptors || names_file) && !value.is_string()) wrong_type(path, "string");
+    if (names_descriptors) text = numbers(descriptors, text, into);
+    if (names_file && text.starts_with(folder)) {
       text = std::string(folder) + std::to_string(descriptor(descriptors, text.substr(folder.size()), into));
     }
     if (into.properties.find(key)) generic("Parameter '" + key.substr(0, 200) + "' is there twice");
-    into.add(key, std::move(text));
+    into.properties.items.push_back(std::move(one));
   }
 }
 
@@ -78,24 +91,24 @@ std::string same(const std::string& name, const Json&) {
 }
 
 template <class Rename>
-Arguments arguments(const Call& call, const char* command, const Rename& rename) {
-  Arguments result{{command, {}}, {}};
-  flatten(call.arguments, {}, call.descriptors, result, rename);
+Arguments arguments(const Call& call, const char* command, const Rename& rename, bool typed = true) {
+  Arguments result{{command, {}}, {}, typed};
+  flatten(call.arguments, {}, call.client.descriptors, result, rename);
   return result;
 }
 
 /// The machine has it now.
 Json done(Call& call, const Arguments& used) {
-  for (const std::string& name : used.names) call.descriptors.release(name);
+  for (const std::string& name : used.names) call.client.descriptors.release(name);
   return Json::object();
 }
 
 // --- devices
 
 Json device_add(Call& call) {
-  const Arguments used = arguments(call, "device_add", [](const std::string& name, const Json&) {
-    return name == "boot_index" ? "bootindex" : name;
-  });
+  // As with QEMU up to 9.1, a string may be whatever its property is.
+  const auto key = [](const std::string& name, const Json&) { return name == "boot_index" ? "bootindex" : name; };
+  const Arguments used = arguments(call, "device_add", key, false);
   call.machine.add_device(cmdline::read_device(used.properties));
   return done(call, used);
 }

@@ -13,7 +13,7 @@ void QmpSession::connected(bool there) {
 
 /// Nothing of one peer reaches the next.
 void QmpSession::forget() {
-  descriptors_ = {};
+  client_ = {};
   input_.clear();
   output_.clear();
   held_.clear();
@@ -25,7 +25,7 @@ void QmpSession::forget() {
 
 void QmpSession::take(std::span<const std::uint8_t> bytes, std::vector<base::UniqueFd> descriptors) {
   if (!connected_) return;
-  descriptors_.came(std::move(descriptors), gone_ + input_.size());
+  client_.descriptors.came(std::move(descriptors), gone_ + input_.size());
   input_.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   read_requests();
 }
@@ -40,8 +40,8 @@ void QmpSession::tell(const Event& event) {
   using namespace std::chrono;
   const auto now = duration_cast<microseconds>(system_clock::now().time_since_epoch()).count();
   const std::string text = monitor::tell(event, now / 1'000'000, now % 1'000'000);
-  if (busy_) {
-    held_ += text + "\r\n";
+  if (busy_ || !client_.begun()) {
+    hold(text);
   } else {
     send(text);
     if (output_.size() > most_output) peer_.hang_up();
@@ -53,9 +53,18 @@ bool QmpSession::skip(char byte) {
   if (skip_ == Skip::nothing) return false;
   if (byte == '\n') {
     skip_ = Skip::nothing;
-  } else if (byte == '{' && skip_ == Skip::to_object) {
+    scanner_ = {};
+  } else if (skip_ == Skip::to_object) {
+    if (byte != '{') return true;
     skip_ = Skip::nothing;
     return false;
+  } else {
+    try {
+      if (scanner_.ends(byte)) skip_ = Skip::nothing;
+    } catch (const qmp::ProtocolError&) {
+      skip_ = Skip::to_object;
+      scanner_ = {};
+    }
   }
   return true;
 }
@@ -71,19 +80,14 @@ void QmpSession::read_requests() {
     ++scanned_;
     try {
       if (scanner_.ends(byte)) {
-        const auto request = std::string_view(input_).substr(begin_, scanned_ - begin_);
-        busy_ = true;
-        descriptors_.reached(gone_ + scanned_);
-        send(answer(request, machine_, descriptors_));
-        busy_ = false;
-        output_ += std::exchange(held_, {});
-        flush();
+        execute(std::string_view(input_).substr(begin_, scanned_ - begin_));
         begin_ = scanned_;
       } else if (!scanner_.inside()) {
         begin_ = scanned_;  // space between requests
       }
     } catch (const qmp::ProtocolError& error) {
-      skip_ = scanner_.inside() ? Skip::to_line : Skip::to_object;
+      skip_ = scanner_.too_deep() ? Skip::to_end : Skip::to_object;
+      if (skip_ == Skip::to_object) scanner_ = {};
       refuse(error.what());
     }
   }
@@ -91,7 +95,7 @@ void QmpSession::read_requests() {
   gone_ += begin_;
   scanned_ -= std::exchange(begin_, 0);
   if (input_.size() == longest_request && scanned_ == input_.size()) {
-    skip_ = Skip::to_line;
+    skip_ = Skip::to_end;
     refuse("the request is longer than " + std::to_string(longest_request) + " bytes");
     gone_ += input_.size();
     input_.clear();
@@ -100,10 +104,25 @@ void QmpSession::read_requests() {
   if (output_.size() > most_output) peer_.hang_up();
 }
 
+void QmpSession::execute(std::string_view request) {
+  busy_ = true;
+  client_.descriptors.reached(gone_ + scanned_);
+  send(answer(request, machine_, client_));
+  busy_ = false;
+  if (!client_.begun()) return;
+  output_ += std::exchange(held_, {});
+  flush();
+}
+
 void QmpSession::refuse(const std::string& why) {
-  scanner_ = {};
   begin_ = scanned_;
   send(refuse_input(why));
+}
+
+void QmpSession::hold(const std::string& event) {
+  held_ += event;
+  held_ += "\r\n";
+  while (held_.size() > enough) held_.erase(0, held_.find('\n') + 1);
 }
 
 void QmpSession::send(const std::string& text) {

@@ -12,7 +12,8 @@
 namespace monitor {
 
 /// One QMP server (qemu.org, interop/qmp-spec): bytes in, greeting, replies and events out, for one peer at a time.
-/// Whatever comes in, it answers and goes on: what is no JSON object gets one refusal up to the end of its line.
+/// Whatever comes in, it answers and goes on: what is no JSON object gets one refusal, up to the end of its line or the
+/// next object.
 class QmpSession {
  public:
   static constexpr std::size_t longest_request = 65536;  ///< bytes; the driver's are below one thousand
@@ -32,25 +33,28 @@ class QmpSession {
   /// Bytes and the descriptors that came with them.
   void take(std::span<const std::uint8_t> bytes, std::vector<base::UniqueFd> descriptors);
   void writable();
-  /// Told at once; one that a command caused comes after its reply.
+  /// Told at once, but not before the client has begun (Client), and one that a command caused comes after its reply.
   void tell(const Event& event);
 
  private:
   void read_requests();
   bool skip(char byte);
+  void execute(std::string_view request);
   void refuse(const std::string& why);
+  void hold(const std::string& event);
   void send(const std::string& text);
   void flush();
   void forget();
 
   MachineControl& machine_;
   Peer peer_;
-  Descriptors descriptors_;
-  std::string input_, output_, held_;
+  Client client_;
+  std::string input_, output_;
+  std::string held_;                     ///< events that wait; of more than `enough` bytes the first ones go
   std::size_t begin_ = 0, scanned_ = 0;  ///< of the request under way in input_
   std::uint64_t gone_ = 0;               ///< bytes of the peer's before input_
   qmp::Scanner scanner_;
-  enum class Skip { nothing, to_object, to_line } skip_ = Skip::nothing;
+  enum class Skip { nothing, to_object, to_end } skip_ = Skip::nothing;
   bool connected_ = false, busy_ = false;
 };
 

@@ -34,6 +34,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   // Ends whatever is under way: a text, then its object, or the line of what was refused.
   for (int i = 0; i < 70; ++i) feed({reinterpret_cast<const std::uint8_t*>("\"}]\n"), 4});
   feed({reinterpret_cast<const std::uint8_t*>("\n"), 1});
+  // It may have asked for capabilities that there are not.
+  constexpr std::string_view negotiation = R"({"execute":"qmp_capabilities"})";
+  feed({reinterpret_cast<const std::uint8_t*>(negotiation.data()), negotiation.size()});
   output.clear();
   constexpr std::string_view last = R"({"execute":"query-name","id":"last"})";
   feed({reinterpret_cast<const std::uint8_t*>(last.data()), last.size()});

@@ -87,6 +87,52 @@ TEST_F(Session, TellsOfACommandsEventAfterItsReply) {
   EXPECT_THAT(said().at(0), HasSubstr("POWERDOWN"));
 }
 
+TEST_F(Session, AnEventWaitsForTheFirstCommand) {
+  for (const std::string first : {R"({"execute":"query-name","id":1})", R"({"execute":"qmp_capabilities","id":1})",
+                                  R"({"execute":"no-such-command","id":1})"}) {
+    session.connected(false);
+    session.tell({Event::Kind::reset, true, {}, 0});  // nobody is there
+    session.connected(true);
+    said();
+    session.tell({Event::Kind::stop, false, {}, 0});
+    say("}\n{}\n null [1] {'execute':5}");  // what names no command
+    session.tell({Event::Kind::resume, false, {}, 0});
+    for (const auto& line : said()) EXPECT_THAT(line, HasSubstr("GenericError"));
+    say(first);
+    const auto lines = said();
+    ASSERT_EQ(lines.size(), 3U) << first;
+    EXPECT_THAT(lines[0], HasSubstr(R"("id":1)"));
+    EXPECT_THAT(lines[1], HasSubstr("STOP"));
+    EXPECT_THAT(lines[2], HasSubstr("RESUME"));
+    session.tell({Event::Kind::powerdown, false, {}, 0});
+    EXPECT_THAT(said().at(0), HasSubstr("POWERDOWN"));
+  }
+}
+
+TEST_F(Session, NoEventsWithoutCapabilitiesThatWereAskedFor) {
+  say(R"({"execute":"qmp_capabilities","arguments":{"enable":["oob"]}})");
+  session.tell({Event::Kind::stop, false, {}, 0});
+  say(R"({"execute":"query-name"})");
+  const auto lines = said();
+  ASSERT_EQ(lines.size(), 2U);
+  EXPECT_THAT(lines[0], HasSubstr("Capability oob not available"));
+  EXPECT_THAT(lines[1], HasSubstr(R"("class":"CommandNotFound")"));
+  say(R"({"execute":"qmp_capabilities"})");
+  EXPECT_THAT(said().at(1), HasSubstr("STOP"));
+}
+
+TEST_F(Session, OfTooManyEventsThatWaitTheLastAreKept) {
+  constexpr int told = 10'000;
+  for (int i = 0; i < told; ++i) session.tell({Event::Kind::balloon_changed, false, {}, static_cast<std::uint64_t>(i)});
+  EXPECT_EQ(hung_up, 0);
+  say(status);
+  const auto lines = said();
+  EXPECT_GT(lines.size(), 100U);
+  EXPECT_LT(lines.size(), 1000U);
+  EXPECT_THAT(lines.back(), HasSubstr(R"("actual":9999)"));
+  EXPECT_THAT(lines[1], HasSubstr("\"actual\":" + std::to_string(told + 1 - static_cast<int>(lines.size()))));
+}
+
 TEST_F(Session, NothingStopsIt) {
   const std::pair<std::string, std::size_t> rows[] = {
       {"hello\n", 1},
@@ -101,6 +147,23 @@ TEST_F(Session, NothingStopsIt) {
       {"{\"execute\":\"" + std::string(2 * QmpSession::longest_request, 'x') + "\n", 1},
       {"{}{}{}", 3},
       {"", 0},
+      {"{\x01", 1},
+      {"{\xff", 1},
+      {"{'bad \xff", 1},
+      {"{'execute': 'nonexistent', 'id':'\n", 1},
+      {"%p", 1},
+      {"{@\n", 1},
+      {"{\"a\":01\n", 1},
+      {"{\"a\":-\n", 1},
+      {"{\"a\":[}\n", 1},
+      {"null\n5\n'x'\n", 3},
+      {"[1,{\"execute\":\"stop\"}]\n", 1},
+      {"'{\"execute\":\"stop\"}'\n", 1},
+      {"\x01{\"a\":\x02{'b':\x03", 3},
+      {"{\"a\":" + std::string(200, '[') + std::string(200, ']') + "}", 1},
+      {"{\"execute\":\"" + std::string(2 * QmpSession::longest_request, 'x') + "\"}", 1},
+      {std::string(2 * QmpSession::longest_request, '{') + "\n", 1},
+      {std::string(QmpSession::longest_request, ' ') + std::string(300, '\xff') + "\n", 1},
   };
   for (int round = 0; round < 20; ++round) {
     for (const auto& [text, refusals] : rows) {
@@ -149,6 +212,8 @@ TEST_F(Session, APeerThatDoesNotReadIsNotReadFrom) {
 }
 
 TEST_F(Session, APeerThatReadsNoEventsIsHungUp) {
+  say(status);
+  said();
   can_take = 0;
   std::size_t events = 0;
   for (; hung_up == 0 && events < 1'000'000; ++events) session.tell({Event::Kind::stop, false, {}, 0});

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "vmm/cmdline/parts.h"
 #include "vmm/monitor/command_table.h"
 
@@ -214,17 +216,58 @@ Json events(Call&) {
   return list;
 }
 
-Json types(Call&) {
+/// QEMU's tree of types, as far as there are such here. The devices of the command line are besides.
+struct ObjectType {
+  std::string_view name, parent;
+  bool abstract = false;
+};
+constexpr ObjectType tree[] = {
+    {"object", "", true},
+    {"device", "object", true},
+    {"pci-device", "device", true},
+    {"pcie-root-port-base", "pci-device", true},
+    {"virtio-pci", "pci-device", true},
+    {"virtio-serial-port", "device", true},
+    {"virtio-device", "device", true},
+    {"virtio-blk-device", "virtio-device"},
+    {"virtio-net-device", "virtio-device"},
+    {"virtio-serial-device", "virtio-device"},
+    {"virtio-balloon-device", "virtio-device"},
+    {"virtio-rng-device", "virtio-device"},
+    {"vhost-vsock-device", "virtio-device"},
+    {"iothread", "object"},
+    {"rng-backend", "object", true},
+    {"rng-random", "rng-backend"},
+    {"memory-backend", "object", true},
+    {"memory-backend-ram", "memory-backend"},
+    {"memory-backend-file", "memory-backend"},
+    {"memory-backend-memfd", "memory-backend"},
+};
+
+std::string_view parent_of_device(std::string_view name) {
+  if (name == "virtconsole" || name == "virtserialport") return "virtio-serial-port";
+  return name == "pcie-root-port" ? "pcie-root-port-base" : "virtio-pci";
+}
+
+/// A type is one of what it descends from, and of itself.
+bool implements(const ObjectType& type, std::string_view wanted) {
+  if (type.name == wanted) return true;
+  const auto* const parent = std::ranges::find(tree, type.parent, &ObjectType::name);
+  return parent != std::end(tree) && implements(*parent, wanted);
+}
+
+Json types(Call& call) {
+  const std::string wanted = call.has("implements") ? call.text("implements") : "object";
   Json list = Json::array();
-  for (const auto one : cmdline::device_names()) list.push_back({{"name", one}, {"parent", "device"}});
-  for (const char* one : {"virtio-blk-device", "virtio-net-device", "virtio-serial-device", "virtio-balloon-device",
-                          "virtio-rng-device", "vhost-vsock-device"}) {
-    list.push_back({{"name", one}, {"parent", "virtio-device"}});
-  }
-  for (const char* one :
-       {"iothread", "rng-random", "memory-backend-ram", "memory-backend-file", "memory-backend-memfd"}) {
-    list.push_back({{"name", one}, {"parent", "object"}});
-  }
+  const auto add = [&](const ObjectType& type) {
+    if ((type.abstract && !call.boolean("abstract")) || !implements(type, wanted)) return;
+    Json one = {{"name", type.name}};
+    if (!type.parent.empty()) one["parent"] = type.parent;
+    if (type.abstract) one["abstract"] = true;
+    list.push_back(std::move(one));
+  };
+  for (const ObjectType& type : tree) add(type);
+  for (const auto name : cmdline::device_names()) add({name, parent_of_device(name)});
   return list;
 }
 
