@@ -15,6 +15,7 @@ monitor::Event to_monitor(const machine::Event& event) {
       case From::powerdown: return To::powerdown;
       case From::shutdown: return To::shutdown;
       case From::guest_panicked: return To::guest_panicked;
+      case From::guest_pvshutdown: return To::guest_pvshutdown;
       case From::device_deleted: return To::device_deleted;
     }
     return To::stop;

@@ -480,8 +480,41 @@ def test_a_crash_kernel_goes_on(start):
     machine.test.outb(0x505, 2)
     assert machine.qmp.event("GUEST_PANICKED") == {"action": "run"}
     assert machine.qmp.ask("query-status")["running"]
-    machine.test.outb(0x505, 0xFC)
+    machine.test.outb(0x505, 0xF8)
     assert machine.qmp.ask("query-status")["running"]
+
+
+@pytest.mark.ours("Debian's QEMU is older than the event")
+def test_a_shutdown_that_the_panic_port_tells_of(start):
+    machine = start("-no-shutdown")
+    assert machine.test.inb(0x505) == 7, "the events that are known"
+    machine.test.outb(0x505, 0xFC)
+    assert machine.qmp.event("GUEST_PVSHUTDOWN") == {}
+    assert machine.qmp.event("SHUTDOWN") == {"guest": True, "reason": "guest-shutdown"}
+    assert machine.qmp.ask("query-status")["status"] == "shutdown"
+    machine.test.outb(0x505, 4)
+    machine.qmp.ask("query-status")
+    assert machine.qmp.events == [], "once"
+
+
+@pytest.mark.ours("Debian's QEMU is older than the event")
+def test_it_ends_the_machine_as_soft_off_does(start):
+    machine = start()
+    try:
+        machine.test.outb(0x505, 4)
+    except Closed:
+        pass
+    machine.qmp.event("GUEST_PVSHUTDOWN")
+    machine.qmp.event("SHUTDOWN")
+    assert machine.process.wait(20) == 0
+
+
+@pytest.mark.ours("QEMU's default is to end")
+def test_a_panic_comes_before_a_shutdown(start):
+    machine = start()
+    machine.test.outb(0x505, 5)
+    assert machine.qmp.event("GUEST_PANICKED") == {"action": "pause"}
+    assert machine.qmp.ask("query-status")["status"] == "guest-panicked"
 
 
 # --- everything else

@@ -388,7 +388,7 @@ def test_what_there_is_to_ask(machine):
     names = {one["name"] for one in qmp.ask("query-commands")}
     assert {"query-status", "device_add", "quit", "getfd", "blockdev-add"} <= names
     if not machine.is_qemu:
-        assert {"STOP", "RESUME", "RESET", "POWERDOWN", "SHUTDOWN", "GUEST_PANICKED", "DEVICE_DELETED"} <= {
+        assert {"STOP", "RESUME", "RESET", "POWERDOWN", "SHUTDOWN", "GUEST_PANICKED", "GUEST_PVSHUTDOWN", "DEVICE_DELETED"} <= {
             one["name"] for one in qmp.ask("query-events")}
     assert qmp.ask("query-target") == {"arch": "x86_64"}
     assert qmp.ask("query-kvm")["enabled"] is False

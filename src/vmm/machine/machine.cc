@@ -285,6 +285,14 @@ void Machine::power_off() {
 }
 
 void Machine::panicked(platform::Panic::Event event) {
+  if (event == platform::Panic::shut_down) {
+    loop_.post([this] {
+      if (state_ == RunState::shutdown) return;
+      notify_({Event::Kind::guest_pvshutdown, true, {}});
+      power_off();
+    });
+    return;
+  }
   loop_.post([this, event] {
     notify_({Event::Kind::guest_panicked, true, event == platform::Panic::panicked ? "pause" : "run"});
     if (event != platform::Panic::panicked || state_ != RunState::running) return;

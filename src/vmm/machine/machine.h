@@ -25,7 +25,7 @@ const char* to_string(RunState state);
 
 /// What a machine tells whoever watches it (QMP's events).
 struct Event {
-  enum class Kind { stop, resume, reset, powerdown, shutdown, guest_panicked, device_deleted };
+  enum class Kind { stop, resume, reset, powerdown, shutdown, guest_panicked, guest_pvshutdown, device_deleted };
   Kind kind;
   bool guest = false;  ///< the guest did it
   std::string detail;  ///< a reason; the device

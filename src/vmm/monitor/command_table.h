@@ -43,8 +43,10 @@ std::span<const Command> queries();
 std::span<const Command> hotplug_commands();
 std::span<const Command> control_commands();
 
-inline constexpr std::string_view event_names[] = {"STOP",     "RESUME",         "RESET",          "POWERDOWN",
-                                                   "SHUTDOWN", "GUEST_PANICKED", "DEVICE_DELETED", "BALLOON_CHANGED"};
+/// By Event::Kind.
+inline constexpr std::string_view event_names[] = {
+    "STOP",           "RESUME",           "RESET",          "POWERDOWN",      "SHUTDOWN",
+    "GUEST_PANICKED", "GUEST_PVSHUTDOWN", "DEVICE_DELETED", "BALLOON_CHANGED"};
 
 [[noreturn]] inline void generic(const std::string& what) {
   throw Refusal(Refusal::Class::generic_error, what);

@@ -256,7 +256,8 @@ std::string tell(const Event& event, std::int64_t seconds, std::int64_t microsec
   switch (event.kind) {
     case Kind::stop:
     case Kind::resume:
-    case Kind::powerdown: break;
+    case Kind::powerdown:
+    case Kind::guest_pvshutdown: break;
     case Kind::reset:
     case Kind::shutdown:
       data = {{"guest", event.guest}};

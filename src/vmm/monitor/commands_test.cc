@@ -438,6 +438,7 @@ TEST(Tell, SaysWhatTheDriverReads) {
       {{Kind::reset, true, "", 0}, "RESET", R"({"guest":true})"},
       {{Kind::shutdown, true, "guest-shutdown", 0}, "SHUTDOWN", R"({"guest":true,"reason":"guest-shutdown"})"},
       {{Kind::guest_panicked, true, "pause", 0}, "GUEST_PANICKED", R"({"action":"pause"})"},
+      {{Kind::guest_pvshutdown, true, "", 0}, "GUEST_PVSHUTDOWN", "{}"},
       {{Kind::device_deleted, true, "net0", 0},
        "DEVICE_DELETED",
        R"({"device":"net0","path":"/machine/peripheral/net0"})"},

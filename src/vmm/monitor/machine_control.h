@@ -24,7 +24,17 @@ class Refusal : public std::runtime_error {
 
 /// What a machine tells of itself.
 struct Event {
-  enum class Kind { stop, resume, reset, powerdown, shutdown, guest_panicked, device_deleted, balloon_changed };
+  enum class Kind {
+    stop,
+    resume,
+    reset,
+    powerdown,
+    shutdown,
+    guest_panicked,
+    guest_pvshutdown,
+    device_deleted,
+    balloon_changed,
+  };
   Kind kind;
   bool guest = false;       ///< shutdown, reset: the guest did it
   std::string detail;       ///< shutdown, reset: the reason; guest_panicked: what is done; device_deleted: its id
