@@ -1,7 +1,5 @@
-"""What is soldered on: serial port, clock, the ways to reset and to turn off, the timer, the button, the panic port."""
-import calendar
+"""What is soldered on: serial port, the ways to reset and to turn off, the timer, the button, the panic port. test_rtc.py has the clock."""
 import socket
-import time
 
 import pytest
 
@@ -156,99 +154,6 @@ def test_no_serial_port_reads_as_ones(start):
     test = start().test
     assert test.inb(COM1 + 5) == 0xFF
     test.outb(COM1, 0x41)
-
-
-# --- clock
-
-def cmos(test, index, value=None):
-    test.outb(0x70, index)
-    return test.inb(0x71) if value is None else test.outb(0x71, value)
-
-
-def clock(test):
-    bcd = lambda value: value // 16 * 10 + value % 16  # noqa: E731
-    fields = [bcd(cmos(test, index)) for index in (9, 8, 7, 4, 2, 0)]
-    return calendar.timegm((bcd(cmos(test, 0x32)) * 100 + fields[0], *fields[1:]))
-
-
-def test_the_time_is_the_hosts(start):
-    test = start().test
-    assert cmos(test, 11) & 6 == 2, "24 hours, BCD"
-    assert cmos(test, 13) & 0x80, "its battery is good"
-    for _ in range(3):  # the second may turn between two registers
-        if abs(clock(test) - time.time()) <= 2:
-            return
-    pytest.fail("another time")
-
-
-@pytest.mark.ours("QEMU's stands still with the test's clock")
-def test_the_time_is_set_and_goes_on(start):
-    test = start().test
-    for index, value in ((11, 0x02), (0x32, 0x20), (9, 0x30), (8, 0x12), (7, 0x24), (4, 0x18), (2, 0x30), (0, 0x00)):
-        cmos(test, index, value)
-    assert 0 <= clock(test) - calendar.timegm((2030, 12, 24, 18, 30, 0)) <= 2
-    cmos(test, 11, 0x06)
-    assert (cmos(test, 9), cmos(test, 8), cmos(test, 4)) == (30, 12, 18), "binary"
-    cmos(test, 11, 0x00)
-    assert cmos(test, 4) == 0x86, "six in the evening"
-
-
-def test_the_time_is_set_as_linux_does(start):
-    """Field by field while the clock is held: a month that lacks the day of before is no other month."""
-    test = start().test
-    for day, month in ((0x31, 0x01), (0x15, 0x02), (0x31, 0x03), (0x29, 0x02)):
-        cmos(test, 11, 0x82)
-        for index, value in ((9, 0x28), (8, month), (7, day), (4, 0x10), (2, 0x20), (0, 0x30), (0x32, 0x20)):
-            cmos(test, index, value)
-        assert cmos(test, 8) == month and cmos(test, 7) == day
-        cmos(test, 11, 0x02)
-        assert (cmos(test, 0x32), cmos(test, 9), cmos(test, 8), cmos(test, 7)) == (0x20, 0x28, month, day)
-        assert (cmos(test, 4), cmos(test, 2)) == (0x10, 0x20) and 0x30 <= cmos(test, 0) <= 0x35
-
-
-@pytest.mark.parametrize("hour, at_24", [(0x12, 0x00), (0x01, 0x01), (0x92, 0x12), (0x81, 0x13), (0x91, 0x23)])
-def test_hours_by_twelve(start, hour, at_24):
-    machine = start()
-    test = machine.test
-    for index, value in ((11, 0x80), (7, 0x15), (4, hour), (11, 0x00)):
-        cmos(test, index, value)
-    assert cmos(test, 4) == hour
-    cmos(test, 11, 0x02)
-    if not machine.is_qemu:  # whose registers stay as they were written
-        assert cmos(test, 4) == at_24 and cmos(test, 7) == 0x15
-
-
-@pytest.mark.ours("QEMU's stands still with the test's clock")
-@pytest.mark.parametrize("index", [0, 2, 4, 6, 7, 8, 9, 0x32])
-def test_any_value_of_the_time(start, index):
-    """The clock takes what is no time too, and shows one."""
-    test = start().test
-    for value in (0x00, 0x59, 0x99, 0xFF):
-        cmos(test, index, value)
-        clock_now = [cmos(test, i) for i in (0, 2, 4, 7, 8, 9)]
-        assert all(field & 0xF < 10 and field >> 4 < 10 for field in clock_now), clock_now
-
-
-@pytest.mark.parametrize("memory", [128, 256, 1024])
-def test_memory_sizes_in_the_cmos(start, memory):
-    test = start(memory=memory).test
-    assert cmos(test, 0x34) | cmos(test, 0x35) << 8 == (memory - 16) * 16
-    assert cmos(test, 0x30) | cmos(test, 0x31) << 8 == min((memory - 1) * 1024, 0xFFFF)
-    assert cmos(test, 0x5B) | cmos(test, 0x5C) << 8 == 0
-
-
-def test_memory_above_4_gib_in_the_cmos(start):
-    test = start(memory=3072).test
-    assert cmos(test, 0x34) | cmos(test, 0x35) << 8 == (2048 - 16) * 16
-    assert cmos(test, 0x5B) | cmos(test, 0x5C) << 8 | cmos(test, 0x5D) << 16 == 1024 * 16
-
-
-def test_the_other_cells_are_memory(start):
-    test = start().test
-    for index in (0x50, 0x6F, 0x7F):
-        cmos(test, index, 0xA5)
-        assert cmos(test, index) == 0xA5
-    assert cmos(test, 0x80 | 0x50) == 0xA5, "the top bit masks an NMI"
 
 
 # --- ways to reset

@@ -12,8 +12,15 @@ constexpr pci::Identity host_bridge{.vendor = 0x8086, .device = 0x29c0, .class_c
 constexpr pci::Identity isa_bridge{.vendor = 0x8086, .device = 0x2918, .class_code = 0x060100, .revision = 2};
 constexpr unsigned isa_devfn = 0x1f << 3;
 
-std::int64_t host_seconds() {
-  return std::time(nullptr);
+/// The host's UTC in ns since 1970; under a test's clock that of the start, and as much as was stepped since.
+std::function<std::int64_t()> time_of_day(const loop::Clock& clock) {
+  const auto now = [] {
+    timespec time{};
+    ::clock_gettime(CLOCK_REALTIME, &time);
+    return time.tv_sec * std::int64_t{1'000'000'000} + time.tv_nsec;
+  };
+  if (!clock.simulated()) return now;
+  return [&clock, start = now() - clock.now()] { return start + clock.now(); };
 }
 
 }  // namespace
@@ -36,7 +43,8 @@ Q35::Q35(hypervisor::Hypervisor& hypervisor, loop::Loop& loop, const Ram& ram, B
           loop, [this](bool high) { hypervisor_.set_line(sci_gsi, high); }, std::move(events.power_off)),
       reset_control_(events.reset),
       keyboard_(std::move(events.reset)),
-      rtc_(host_seconds, ram.low(), ram.high()),
+      rtc_(loop, {time_of_day(loop.clock()), [this](bool high) { hypervisor_.set_line(rtc_gsi, high); }}, ram.low(),
+           ram.high()),
       panic_(std::move(events.panic)) {
   for (const auto& region : memory().regions()) slots_.push_back(hypervisor_.map(region.address, region.bytes, false));
 
@@ -65,6 +73,7 @@ void Q35::reset() {
   pci_.each([](pci::Function& function) { function.reset(); });
   root_complex_.reset();
   power_.reset();
+  rtc_.reset();
   if (serial_) serial_->reset();
 }
 

@@ -15,7 +15,7 @@ inline constexpr std::uint64_t pci_memory = 0xc000'0000, pci_memory_size = 0x300
 inline constexpr std::uint16_t rtc_ports = 0x70, keyboard_ports = 0x60, serial_ports = 0x3f8, config_ports = 0xcf8,
                                reset_port = 0xcf9, panic_port = 0x505, power_ports = 0x600;
 
-inline constexpr unsigned serial_gsi = 4, sci_gsi = 9, first_pci_gsi = 16, pci_gsis = 4;
+inline constexpr unsigned serial_gsi = 4, rtc_gsi = 8, sci_gsi = 9, first_pci_gsi = 16, pci_gsis = 4;
 
 inline constexpr std::uint64_t tables = 0xe0000, tables_size = 0x10000, smbios = 0xf0000, smbios_size = 0x10000;
 
