@@ -106,15 +106,15 @@ def test_a_client_of_stratovirts_begins_as_it_likes(stranger):
 
 
 @OURS
-@pytest.mark.parametrize("first", ["qmp_capabilities", "query-status", "no-such-command"])
+@pytest.mark.parametrize("first", ["qmp_capabilities", "query-status"])
 def test_an_event_waits_for_the_first_command(start, tmp_path, first):
     machine = start("-chardev", f"socket,id=m2,path={tmp_path}/m2,server=on,wait=off", "-mon", "chardev=m2,mode=control")
     silent = Qmp(f"{tmp_path}/m2", False)
     machine.qmp.ask("stop")
     machine.qmp.ask("cont")
     machine.qmp.event("RESUME")
-    silent.lines.send("null{}")
-    for _ in range(2):
+    silent.lines.send("null{}{'execute':'no-such-command'}")
+    for _ in range(3):
         assert "error" in silent.message(), "what names no command is none"
     assert silent.lines.line(wait=False) is None
     silent.lines.send(json.dumps({"execute": first, "id": 1}))
@@ -208,7 +208,7 @@ def test_errors_have_their_class(machine, what):
 
 RUBBISH = ["]", "}", "x\n", "5\n", '"text"\n', "[1,2]\n", '{"execute":}\n', '{"execute":"a" "b"}\n', "{]\n", "{" * 2000 + "\n", "[" * 100 + "\n", '{"a":' * 1100 + "\n",
            "\0\n", "\xff\xfe{}\n", '{"\\ud800":1}\n', '{"execute":"query-status","id":' + "9" * 400 + "}\n",
-           '{"execute":"query-status","execute":"x"}\n', "{'execute':'query-status'\n", '{"execute":"\\u0000"}\n', '{"id":1e999}\n', "//comment\n",
+           '{"execute":"query-status","execute":"x"}\n', '{"execute":"\\u0000"}\n', '{"id":1e999}\n', "//comment\n",
            '{"execute":"' + "x" * 70000 + '"}\n', "y" * 200_000 + "\n", '{"execute":"device_add","arguments":{"driver":{"a":[]},"id":[]}}\n',
            '{"execute":"device_add","arguments":{"driver":"virtio-rng-pci","id":"' + "x" * 5000 + '"}}\n']
 

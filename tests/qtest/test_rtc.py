@@ -402,6 +402,26 @@ def test_the_periodic_interrupt(board, rate):
 
 
 @VIRTUAL
+def test_a_change_of_the_rate_counts_from_the_last_period(board):
+    test = board.test
+    cmos(test, A, 0x2D)
+    cmos(test, B, HOURS_24 | PIE)
+    cmos(test, C)
+    begin = test.clock_step()
+    assert cmos(test, C) & PF
+    for _ in range(5):
+        for rate in (0x2F, 0x2D):
+            cmos(test, A, rate)
+            now = test.clock_step()
+            assert cmos(test, C) & PF
+    assert now - begin == 5 * (500 + 125) * MS
+    test.clock_step(100 * MS)
+    cmos(test, A, 0x26)
+    test.wait_irq("raise", 8)
+    assert cmos(test, C) & PF, "it is due"
+
+
+@VIRTUAL
 def test_periods_that_nobody_saw_are_one(board):
     test = board.test
     cmos(test, B, HOURS_24 | PIE)

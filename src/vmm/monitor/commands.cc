@@ -88,11 +88,13 @@ Json execute(const Json& request, MachineControl& machine, Client& client) {
   const auto found = request.find("execute");
   if (found == request.end()) generic("QMP input lacks member 'execute'");
   const auto& name = found->get_ref<const std::string&>();
-  if (client.stage == Stage::silent) client.stage = name == negotiation ? Stage::negotiating : Stage::served;
+  const Command* const command = find_command(name);
+  if (command && client.stage == Stage::silent) {
+    client.stage = name == negotiation ? Stage::negotiating : Stage::served;
+  }
   if (client.stage == Stage::negotiating && name != negotiation) {
     throw Refusal(Refusal::Class::command_not_found, "Expecting capabilities negotiation with 'qmp_capabilities'");
   }
-  const Command* const command = find_command(name);
   if (!command) {
     throw Refusal(Refusal::Class::command_not_found, "The command " + name.substr(0, 200) + " has not been found");
   }

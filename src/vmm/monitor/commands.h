@@ -47,7 +47,7 @@ class Descriptors {
 /// events.
 struct Client {
   enum class Stage {
-    silent,       ///< it has named no command yet
+    silent,       ///< it has named no command that there is
     negotiating,  ///< it has begun with qmp_capabilities, which was refused
     served,       ///< it has begun with another command
     negotiated,

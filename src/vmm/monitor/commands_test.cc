@@ -104,6 +104,8 @@ TEST_F(Commands, ServeAClientOfStratoVirts) {
   EXPECT_THAT(ask("{}").dump(), HasSubstr("lacks member"));
   EXPECT_FALSE(client.begun()) << "it has named no command";
   EXPECT_EQ(refusal("frob"), "CommandNotFound: The command frob has not been found");
+  EXPECT_FALSE(client.begun()) << "QEMU's may begin so";
+  EXPECT_EQ(refusal("query-version", {{"x", 1}}), "GenericError: Parameter 'x' is unexpected");
   EXPECT_TRUE(client.begun());
   result("query-version");
   result("qmp_capabilities");
@@ -202,7 +204,7 @@ TEST_F(Commands, TellWhatThereIs) {
   EXPECT_EQ(result("query-target")["arch"], "x86_64");
   EXPECT_EQ(result("query-kvm"), Json({{"enabled", true}, {"present", true}}));
   EXPECT_EQ(result("query-machines")[1]["name"], "q35");
-  EXPECT_EQ(result("query-events").size(), 8U);
+  EXPECT_EQ(result("query-events").size(), 9U);
   const Json commands = result("query-commands");
   EXPECT_THAT(commands, testing::Contains(Json({{"name", "query-commands"}})));
   EXPECT_THAT(commands, testing::Contains(Json({{"name", "device_add"}})));

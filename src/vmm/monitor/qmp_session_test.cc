@@ -88,16 +88,15 @@ TEST_F(Session, TellsOfACommandsEventAfterItsReply) {
 }
 
 TEST_F(Session, AnEventWaitsForTheFirstCommand) {
-  for (const std::string first : {R"({"execute":"query-name","id":1})", R"({"execute":"qmp_capabilities","id":1})",
-                                  R"({"execute":"no-such-command","id":1})"}) {
+  for (const std::string first : {R"({"execute":"query-name","id":1})", R"({"execute":"qmp_capabilities","id":1})"}) {
     session.connected(false);
     session.tell({Event::Kind::reset, true, {}, 0});  // nobody is there
     session.connected(true);
     said();
     session.tell({Event::Kind::stop, false, {}, 0});
-    say("}\n{}\n null [1] {'execute':5}");  // what names no command
+    say("}\n{}\n null [1] {'execute':5} {'execute':'no-such-command'}");  // what names no command
     session.tell({Event::Kind::resume, false, {}, 0});
-    for (const auto& line : said()) EXPECT_THAT(line, HasSubstr("GenericError"));
+    for (const auto& line : said()) EXPECT_THAT(line, HasSubstr("\"error\""));
     say(first);
     const auto lines = said();
     ASSERT_EQ(lines.size(), 3U) << first;

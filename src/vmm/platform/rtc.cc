@@ -52,7 +52,7 @@ Rtc::Rtc(loop::Loop& loop, Board board, std::uint64_t low, std::uint64_t high)
   put(0x5b, high / unit);
   memory_[0x5d] = static_cast<std::uint8_t>(high / unit >> 16);
   seen_second_ = whole_seconds(chain());
-  seen_tick_ = ticks();
+  last_period_ = ticks();
 }
 
 void Rtc::reset() {
@@ -178,11 +178,14 @@ void Rtc::look() {
     memory_[register_c] |= update_ended;
     if (const auto time = next_alarm(); time && *time <= at_second) memory_[register_c] |= alarm;
   }
-  if (const std::int64_t length = period(); length > 0 && at_tick / length > seen_tick_ / length) {
+  const std::int64_t length = period();
+  if (length == 0 || at_tick < last_period_) {
+    last_period_ = at_tick;
+  } else if (const std::int64_t periods = (at_tick - last_period_) / length; periods > 0) {
     memory_[register_c] |= periodic;
+    last_period_ += periods * length;
   }
   seen_second_ = at_second;
-  seen_tick_ = at_tick;
 }
 
 /// Brings the line and the timer in accord with the registers.
@@ -201,7 +204,7 @@ void Rtc::update() {
       if (const auto time = next_alarm()) wait_for(*time * second);
     }
     if (const std::int64_t length = period(); length > 0 && (enabled & periodic)) {
-      const std::int64_t tick = (seen_tick_ / length + 1) * length;
+      const std::int64_t tick = last_period_ + length;
       wait_for(tick / oscillator * second + (tick % oscillator * second + oscillator - 1) / oscillator);
     }
   }
@@ -258,7 +261,7 @@ void Rtc::store_control(std::uint8_t index, std::uint8_t value) {
     if (divides() && !divided) {
       phase_ += second / 2 - (chain() - whole_seconds(chain()) * second);
       seen_second_ = whole_seconds(chain());
-      seen_tick_ = ticks();
+      last_period_ = ticks();
     }
   } else {
     memory_[register_b] = static_cast<std::uint8_t>(value & stands ? value & ~update_ended : value);

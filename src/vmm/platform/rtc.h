@@ -52,10 +52,11 @@ class Rtc : public bus::Handler {
 
   loop::Loop& loop_;
   Board board_;
-  loop::Timer timer_;                             ///< for the next interrupt that is waited for
-  std::int64_t phase_ = 0;                        ///< of the divider chain against the board's time, ns
-  std::int64_t base_ = 0;                         ///< of the clock against the chain, seconds
-  std::int64_t seen_second_ = 0, seen_tick_ = 0;  ///< of the chain, up to which flags have been looked for
+  loop::Timer timer_;             ///< for the next interrupt that is waited for
+  std::int64_t phase_ = 0;        ///< of the divider chain against the board's time, ns
+  std::int64_t base_ = 0;         ///< of the clock against the chain, seconds
+  std::int64_t seen_second_ = 0;  ///< of the chain, up to which updates have been looked for
+  std::int64_t last_period_ = 0;  ///< in ticks; a change of the rate counts from there
   std::uint8_t index_ = 0;
   std::array<std::uint8_t, 128> memory_{};  ///< the time's cells only while the clock is held
 };
