@@ -1,6 +1,7 @@
 """Guests of a few instructions (bare.c), for what a kernel does too seldom."""
 import itertools
 
+import pytest
 from machine import Lines, Qmp
 
 ports = itertools.count(6000)
@@ -39,3 +40,53 @@ def test_registers_over_registers(host):
     assert qmp.ask("query-status")["running"]
     qmp.ask("quit")
     said.wait("ended: 0\n")
+
+
+@pytest.mark.parametrize("cpus", [1, 2])
+@pytest.mark.parametrize("way", [3, 4, 5], ids=["fault", "keyboard", "register"])
+def test_a_reset_is_the_last_that_a_guest_does(host, way, cpus):
+    """It goes on into a fault, which is of the guest that was there before: each time another one begins."""
+    said, qmp = bare(host, way, "-smp", str(cpus))
+    said.wait("A{60}")
+    assert qmp.ask("query-status") == {"running": True, "singlestep": False, "status": "running"}
+    for _ in range(8):  # beside a host that stops them for a moment, and one that resets too
+        qmp.ask_at_once("query-cpus", "stop", "cont", "system_reset")
+    said.wait("A{40}")
+    assert qmp.ask("query-status")["running"]
+    qmp.ask("quit")
+    assert b"processor" not in said.said + said.wait("ended: 0\n").string
+
+
+@pytest.mark.parametrize("cpus", [1, 2])
+def test_soft_off_is_the_last_that_a_guest_does(host, cpus):
+    said, qmp = bare(host, 6, "-smp", str(cpus), "-no-shutdown", "-S")
+    for _ in range(10):
+        qmp.ask("cont")
+        assert qmp.event("SHUTDOWN")["reason"] == "guest-shutdown"
+        assert qmp.ask("query-status")["status"] == "shutdown"
+        qmp.ask("system_reset")
+        assert qmp.event("RESET") == {"guest": False, "reason": "host-qmp-system-reset"}
+        assert qmp.ask("query-status")["status"] == "paused"
+    assert not [event for event in qmp.events if event["event"] in ("SHUTDOWN", "RESET")]
+    qmp.ask("quit")
+    said.wait("A{10}ended: 0\n")
+
+
+@pytest.mark.parametrize("cpus", [1, 2])
+def test_a_guest_that_panicked_does_no_more(host, cpus):
+    said, qmp = bare(host, 7, "-smp", str(cpus), "-S")
+    for _ in range(10):
+        qmp.ask("cont")
+        qmp.event("STOP")
+        assert qmp.ask("query-status")["status"] == "guest-panicked"
+        qmp.ask("system_reset")
+        qmp.event("RESET")
+    qmp.ask("quit")
+    said.wait("A{10}ended: 0\n")
+
+
+def test_with_no_reboot_a_reset_ends_the_program_once(host):
+    said, qmp = bare(host, 3, "-smp", "2", "-S", "-no-reboot")
+    qmp.ask("cont")
+    assert qmp.event("SHUTDOWN")["reason"] == "guest-reset"
+    said.wait("Aended: 0\n")

@@ -379,6 +379,19 @@ def test_a_panicked_machine_stands_still(start):
     assert machine.qmp.ask("query-status")["running"]
 
 
+@pytest.mark.ours("QEMU's default is to end")
+def test_a_guest_is_told_of_once(start):
+    """However often it says it: events that nobody reads end a monitor's connection."""
+    machine = start()
+    for event in (2, 1):
+        for _ in range(30):
+            machine.test.lines.send(f"outb 0x505 {event}\n" * 1000)
+            assert {machine.test.lines.line() for _ in range(1000)} == {"OK"}
+    assert machine.qmp.ask("query-status")["status"] == "guest-panicked"
+    told = [event for event in machine.qmp.events if event["event"] == "GUEST_PANICKED"]
+    assert [event["data"]["action"] for event in told] == ["run", "pause"]
+
+
 @pytest.mark.ours("another event there")
 def test_a_crash_kernel_goes_on(start):
     machine = start()

@@ -558,6 +558,8 @@ def test_a_reset_lets_go_what_was_asked_for(hot):
     machine.qmp.ask("device_del", id="rng1")
     machine.qmp.ask("system_reset")
     assert machine.qmp.event("DEVICE_DELETED", device="rng1")["path"] == "/machine/peripheral/rng1"
+    machine.qmp.event("RESET")  # after it: the guest that begins anew never sees the device
+    assert not port.slot_status & 0x40 and port.slot_control & 0x700 == 0x700, "an empty slot without power"
 
 
 def test_what_cannot_be_plugged_is_refused(hot):

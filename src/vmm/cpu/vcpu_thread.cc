@@ -64,6 +64,7 @@ void Threads::pause() {
     if (paused_) return;
     paused_ = true;
   }
+  changed_.notify_all();
   kick();
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [this] { return running_ == 0; });
@@ -90,9 +91,11 @@ void Threads::serve(std::size_t index, const std::function<void()>& begun) {
   if (begun) begun();
   kvm::Vcpu& vcpu = *vcpus_[index];
   bool access = false;  // one that the guest's registers are still to hear of, or that has a second half
+  bool goes_on = true;
   for (;;) {
     {
       std::unique_lock lock(mutex_);
+      if (!goes_on) changed_.wait(lock, [this] { return paused_ || ending_; });
       if ((paused_ || ending_) && access) {
         vcpu.set_immediate_exit(true);  // completes it and runs nothing
       } else if (paused_ || ending_) {
@@ -104,17 +107,25 @@ void Threads::serve(std::size_t index, const std::function<void()>& begun) {
       }
     }
     access = false;
+    goes_on = true;
     const kvm::Exit exit = vcpu.run();
     std::visit(Overloaded{[&](const kvm::PortAccess& port) {
-                            machine_.port(port);
+                            goes_on = machine_.port(port);
                             access = true;
                           },
                           [&](const kvm::MemoryAccess& memory) {
-                            machine_.memory(memory);
+                            goes_on = machine_.memory(memory);
                             access = true;
                           },
-                          [](const kvm::Interrupted&) {}, [&](const kvm::Shutdown&) { machine_.triple_fault(); },
-                          [&](const kvm::Failed& failed) { machine_.failed(vcpu.index(), failed.why); }},
+                          [](const kvm::Interrupted&) {},
+                          [&](const kvm::Shutdown&) {
+                            machine_.triple_fault();
+                            goes_on = false;
+                          },
+                          [&](const kvm::Failed& failed) {
+                            machine_.failed(vcpu.index(), failed.why);
+                            goes_on = false;
+                          }},
                exit);
   }
 }

@@ -15,10 +15,12 @@
 
 namespace cpu {
 
-/// What vCPU threads ask of the machine. Called on their threads with no lock held.
+/// What vCPU threads ask of the machine. Called on their threads with no lock held. An access says whether the guest
+/// goes on; where it does not, and after a fault, the vCPU waits until it is paused: nothing comes after what it asked
+/// for.
 struct Machine {
-  std::function<void(const kvm::PortAccess&)> port;
-  std::function<void(const kvm::MemoryAccess&)> memory;
+  std::function<bool(const kvm::PortAccess&)> port;
+  std::function<bool(const kvm::MemoryAccess&)> memory;
   std::function<void()> triple_fault;
   std::function<void(unsigned vcpu, const std::string& why)> failed;
 };
@@ -55,7 +57,7 @@ class Threads {
   std::vector<std::thread> threads_;
   std::vector<pid_t> ids_;
   std::mutex mutex_;
-  std::condition_variable changed_;
+  std::condition_variable changed_;  ///< of what follows
   bool paused_ = true, ending_ = false;
   unsigned running_ = 0;  ///< threads that are not waiting to be resumed
   std::size_t started_ = 0;

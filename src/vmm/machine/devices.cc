@@ -97,32 +97,36 @@ void Devices::plug(std::unique_ptr<pci::Function> function, const cmdline::PciPl
 
 /// The guest has turned off the power of what is behind a root port.
 void Devices::unplugged(const std::string& port) {
-  // Not on the back of the access that did it.
-  loop_.post([this, port] {
-    std::vector<std::string> gone;
-    for (const auto& [id, one] : functions_) {
-      if (one.port && one.port->id() == port) gone.push_back(id);
-    }
-    for (const std::string& id : gone) {
-      Plugged& one = functions_.at(id);
-      pci::RootPort& from = *one.port;
-      one.bus->remove(one.devfn);
-      if (const auto console = consoles_.find(id); console != consoles_.end()) {
-        std::vector<std::string> behind;
-        for (const auto& [name, place] : ports_) {
-          if (place.console == console->second) behind.push_back(name);
-        }
-        for (const std::string& name : behind) {
-          ports_.erase(name);
-          deleted_(name);
-        }
-        consoles_.erase(console);
+  for (auto& [id, one] : functions_) {
+    if (one.port && one.port->id() == port) one.leaving = true;
+  }
+  loop_.post([this] { take_away(); });  // not on the back of the access that did it
+}
+
+void Devices::take_away() {
+  std::vector<std::string> gone;
+  for (const auto& [id, one] : functions_) {
+    if (one.leaving) gone.push_back(id);
+  }
+  for (const std::string& id : gone) {
+    Plugged& one = functions_.at(id);
+    pci::RootPort& from = *one.port;
+    one.bus->remove(one.devfn);
+    if (const auto console = consoles_.find(id); console != consoles_.end()) {
+      std::vector<std::string> behind;
+      for (const auto& [name, place] : ports_) {
+        if (place.console == console->second) behind.push_back(name);
       }
-      functions_.erase(id);
-      from.emptied();
-      deleted_(id);
+      for (const std::string& name : behind) {
+        ports_.erase(name);
+        deleted_(name);
+      }
+      consoles_.erase(console);
     }
-  });
+    functions_.erase(id);
+    from.emptied();
+    deleted_(id);
+  }
 }
 
 /// Calls `act` with a loop's lock held; the main loop's is held already.

@@ -32,6 +32,8 @@ class Devices {
   /// Asks the guest to let a device go. Throws std::invalid_argument for an id that is none, std::runtime_error for a
   /// device that cannot be unplugged.
   void remove(const std::string& id);
+  /// Ends what the guest has let go, which is soon otherwise.
+  void take_away();
   /// Calls `visit` with each disk, the id of its device and that of its drive; the disk's loop's lock is held.
   void each_disk(const std::function<void(const std::string& device, const std::string& drive,
                                           const block::Disk& disk)>& visit) const;
@@ -51,6 +53,7 @@ class Devices {
     unsigned devfn = 0;
     pci::RootPort* port = nullptr;      ///< the one it is behind
     std::optional<std::int64_t> asked;  ///< when the guest was asked last to let it go, ns of the loop's clock
+    bool leaving = false;               ///< the guest has let it go
   };
   struct Port {
     virtio::Console* console;

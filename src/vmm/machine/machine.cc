@@ -69,7 +69,9 @@ void refuse_absent(const cmdline::Config& config) {
 /// The kernel that the configuration names, in memory; none where it names none.
 std::optional<firmware::Linux> load_linux(const cmdline::Config& config, const Ram& ram) {
   if (config.kernel.empty()) return {};
-  const auto open = [](const std::string& path) { return firmware::Image(path, open_named(path, O_RDONLY)); };
+  const auto open = [](const std::string& path) {
+    return firmware::Image(path, open_named(path, O_RDONLY | O_NONBLOCK));
+  };
   std::optional<firmware::Image> initrd;
   if (!config.initrd.empty()) initrd = open(config.initrd);
   std::optional<firmware::Linux> made(std::in_place, open(config.kernel), std::move(initrd));
@@ -145,24 +147,20 @@ void Machine::make_vcpus(const kvm::Vm& vm) {
   for (unsigned index = 0; index < config_.smp.cpus; ++index) {
     apic_ids.push_back(topology(config_.smp).apic_id(index));
   }
-  threads_.emplace(vm, apic_ids,
-                   cpu::Machine{.port = [this](const kvm::PortAccess& access) { port_access(access); },
-                                .memory = [this](const kvm::MemoryAccess& access) { memory_access(access); },
-                                .triple_fault =
-                                    [this] {
-                                      const base::Lock lock(loop_.mutex());
-                                      reset(true);
-                                    },
-                                .failed =
-                                    [this](unsigned vcpu, const std::string& why) {
-                                      loop_.post([this, vcpu, why] {
-                                        if (!running()) return;
-                                        std::fprintf(stderr, "stratovirt: processor %u: %s\n", vcpu, why.c_str());
-                                        stop_vcpus();
-                                        set_state(RunState::internal_error);
-                                        notify_({Event::Kind::stop, true, {}});
-                                      });
-                                    }});
+  threads_.emplace(
+      vm, apic_ids,
+      cpu::Machine{.port = [this](const kvm::PortAccess& access) { return port_access(access); },
+                   .memory = [this](const kvm::MemoryAccess& access) { return memory_access(access); },
+                   .triple_fault =
+                       [this] {
+                         const base::Lock lock(loop_.mutex());
+                         reset(true);
+                       },
+                   .failed =
+                       [this](unsigned vcpu, const std::string& why) {
+                         const base::Lock lock(loop_.mutex());
+                         ask({.what = Asked::What::failure, .why = "processor " + std::to_string(vcpu) + ": " + why});
+                       }});
   cpuid_.emplace(vm, topology(config_.smp));
   for (const auto& vcpu : threads_->vcpus()) {
     cpuid_->apply(*vcpu);
@@ -186,11 +184,11 @@ std::vector<bool> Machine::vcpus_halted() {
   if (!threads_) return all;
   if (running()) stop_vcpus();
   for (const auto& vcpu : threads_->vcpus()) all.push_back(vcpu->halted());
-  if (running()) threads_->resume();
+  if (running()) run_vcpus();
   return all;
 }
 
-void Machine::port_access(const kvm::PortAccess& access) {
+bool Machine::port_access(const kvm::PortAccess& access) {
   const base::Lock lock(loop_.mutex());
   for (std::size_t at = 0; at < access.data.size(); at += access.size) {
     const auto one = access.data.subspan(at, access.size);
@@ -200,15 +198,17 @@ void Machine::port_access(const kvm::PortAccess& access) {
       board_.ports().read(access.port, one);
     }
   }
+  return !asked_;
 }
 
-void Machine::memory_access(const kvm::MemoryAccess& access) {
+bool Machine::memory_access(const kvm::MemoryAccess& access) {
   const base::Lock lock(loop_.mutex());
   if (access.write) {
     board_.memory_bus().write(access.address, access.data);
   } else {
     board_.memory_bus().read(access.address, access.data);
   }
+  return !asked_;
 }
 
 /// A vCPU that is to stop may be waiting for the lock that is held here.
@@ -216,6 +216,11 @@ void Machine::stop_vcpus() {
   if (!threads_) return;
   const Unlock unlocked(loop_.mutex());
   threads_->pause();
+}
+
+/// Not those that stand for what was asked for: answer() lets them go on.
+void Machine::run_vcpus() {
+  if (threads_ && !asked_) threads_->resume();
 }
 
 // --- what happens to it
@@ -234,7 +239,7 @@ void Machine::resume() {
     if (auto* const vm = dynamic_cast<kvm::Vm*>(hypervisor_.get())) vm->start_clock();
     // A watchdog of the guest's is to know that it was not it that stood still.
     for (const auto& vcpu : threads_->vcpus()) vcpu->tell_paused();
-    threads_->resume();
+    run_vcpus();
   }
   set_state(RunState::running);
   notify_({Event::Kind::resume, false, {}});
@@ -248,58 +253,83 @@ void Machine::pause() {
   notify_({Event::Kind::stop, false, {}});
 }
 
-void Machine::reset(bool by_guest) {
-  if (std::exchange(reset_requested_, true)) return;
-  // A vCPU that asks for it waits for the lock until it is stopped.
-  loop_.post([this, by_guest] {
-    if (by_guest && config_.exit_on_reset) {
-      notify_({Event::Kind::shutdown, true, "guest-reset"});
-      loop_.stop();
-      return;
-    }
-    const bool go_on = state_ == RunState::running;
-    if (go_on) stop_vcpus();
-    reset_requested_ = false;  // Linux asks several times, until it is stopped
-    do_reset();
-    notify_({Event::Kind::reset, by_guest, {}});
-    if (go_on && threads_) threads_->resume();
-    if (!go_on && state_ != RunState::prelaunch) set_state(RunState::paused);
-  });
+/// Has the machine stand, soon; who asks waits until then. The first is what happens: what comes behind it is of a
+/// guest that went on, because it had not been stopped yet. Only a failure gives way, for whoever asked for an end or a
+/// new beginning gets it.
+void Machine::ask(Asked asked) {
+  if (asked_ && asked_->what != Asked::What::failure) return;
+  if (!asked_) loop_.post([this] { answer(); });
+  asked_ = std::move(asked);
 }
 
-void Machine::do_reset() {
+void Machine::answer() {
+  if (over_) return;
+  stop_vcpus();  // those that still ran may ask too
+  const Asked asked = *std::exchange(asked_, std::nullopt);
+  switch (asked.what) {
+    case Asked::What::failure:
+      std::fprintf(stderr, "stratovirt: %s\n", asked.why.c_str());
+      halt(RunState::internal_error);
+      break;
+    case Asked::What::panic:
+      if (state_ != RunState::guest_panicked) notify_({Event::Kind::guest_panicked, true, "pause"});
+      halt(RunState::guest_panicked);
+      break;
+    case Asked::What::power_off:
+      if (state_ == RunState::shutdown) break;
+      if (asked.pvshutdown) notify_({Event::Kind::guest_pvshutdown, true, {}});
+      set_state(RunState::shutdown);
+      if (config_.stay_when_off) {
+        notify_({Event::Kind::shutdown, true, "guest-shutdown"});
+      } else {
+        end(true, "guest-shutdown");
+      }
+      break;
+    case Asked::What::reset:
+      if (asked.by_guest && config_.exit_on_reset) return end(true, "guest-reset");
+      begin_anew(asked.by_guest);
+      break;
+  }
+  if (running()) run_vcpus();
+}
+
+/// A machine that runs, or would go on running, does so no more.
+void Machine::halt(RunState state) {
+  const bool ran = running();
+  if (!ran && state_ != RunState::paused) return;
+  set_state(state);
+  if (ran) notify_({Event::Kind::stop, true, {}});
+}
+
+void Machine::reset(bool by_guest) {
+  using What = Asked::What;
+  if (!by_guest && asked_ && (asked_->what == What::power_off || asked_->what == What::panic)) {
+    // What the guest did before is told first.
+    loop_.post([this] { reset(false); });
+    return;
+  }
+  ask({.what = What::reset, .by_guest = by_guest});
+}
+
+void Machine::begin_anew(bool by_guest) {
   board_.reset();
+  devices_.take_away();
   if (auto* const vm = dynamic_cast<kvm::Vm*>(hypervisor_.get())) vm->reset();
   if (linux_) linux_->load(ram_.memory(), false);
   boot();
+  notify_({Event::Kind::reset, by_guest, {}});
+  if (!running() && state_ != RunState::prelaunch) set_state(RunState::paused);
 }
 
 void Machine::power_off() {
-  loop_.post([this] {
-    if (state_ == RunState::shutdown) return;
-    stop_vcpus();
-    set_state(RunState::shutdown);
-    notify_({Event::Kind::shutdown, true, "guest-shutdown"});
-    if (!config_.stay_when_off) loop_.stop();
-  });
+  ask({.what = Asked::What::power_off});
 }
 
 void Machine::panicked(platform::Panic::Event event) {
-  if (event == platform::Panic::shut_down) {
-    loop_.post([this] {
-      if (state_ == RunState::shutdown) return;
-      notify_({Event::Kind::guest_pvshutdown, true, {}});
-      power_off();
-    });
-    return;
-  }
-  loop_.post([this, event] {
-    notify_({Event::Kind::guest_panicked, true, event == platform::Panic::panicked ? "pause" : "run"});
-    if (event != platform::Panic::panicked || state_ != RunState::running) return;
-    stop_vcpus();
-    set_state(RunState::guest_panicked);
-    notify_({Event::Kind::stop, true, {}});
-  });
+  if (event == platform::Panic::panicked) return ask({.what = Asked::What::panic});
+  if (event == platform::Panic::shut_down) return ask({.what = Asked::What::power_off, .pvshutdown = true});
+  if (asked_ || std::exchange(crash_told_, true)) return;
+  loop_.post([this] { notify_({Event::Kind::guest_panicked, true, "run"}); });
 }
 
 void Machine::press_power_button() {
@@ -308,7 +338,15 @@ void Machine::press_power_button() {
 }
 
 void Machine::quit(const std::string& reason) {
-  if (state_ != RunState::shutdown) notify_({Event::Kind::shutdown, false, reason});
+  if (over_) return;
+  if (state_ != RunState::shutdown) return end(false, reason);
+  over_ = true;
+  loop_.stop();
+}
+
+void Machine::end(bool by_guest, const std::string& reason) {
+  notify_({Event::Kind::shutdown, by_guest, reason});
+  over_ = true;
   loop_.stop();
 }
 
@@ -433,6 +471,7 @@ void Machine::boot() {
     for (std::size_t i = 0; i < power_on_.size(); ++i) power_on_[i].restore(*threads_->vcpus()[i], &entry);
   }
   booted_ = true;
+  crash_told_ = false;
 }
 
 }  // namespace machine

@@ -83,6 +83,14 @@ class Machine {
   loop::Loop& loop() { return loop_; }
 
  private:
+  /// What the vCPUs stand for.
+  struct Asked {
+    enum class What { failure, panic, power_off, reset } what;
+    bool by_guest = true;
+    bool pvshutdown = false;  ///< a power-off by the panic port, which has an event of its own
+    std::string why = {};  ///< of a failure
+  };
+
   void make_vcpus(const kvm::Vm& vm);
   template <class Part>
   void add_part(std::vector<Part> cmdline::Config::* list, const Part& part, const std::function<void()>& make);
@@ -92,12 +100,17 @@ class Machine {
   void device_gone(const std::string& id);
   void boot();
   void stop_vcpus();
+  void run_vcpus();
   void set_state(RunState state);
-  void do_reset();
+  void ask(Asked asked);
+  void answer();
+  void halt(RunState state);
+  void begin_anew(bool by_guest);
   void power_off();
   void panicked(platform::Panic::Event event);
-  void port_access(const kvm::PortAccess& access);
-  void memory_access(const kvm::MemoryAccess& access);
+  void end(bool by_guest, const std::string& reason);
+  bool port_access(const kvm::PortAccess& access);
+  bool memory_access(const kvm::MemoryAccess& access);
 
   cmdline::Config config_;
   loop::Clock& clock_;
@@ -107,7 +120,9 @@ class Machine {
   std::unique_ptr<hypervisor::Hypervisor> hypervisor_;
   std::function<void(const Event&)> notify_;
   RunState state_ = RunState::prelaunch;
-  bool reset_requested_ = false, booted_ = false;
+  std::optional<Asked> asked_;  ///< while it is there no vCPU goes on
+  bool booted_ = false, over_ = false;
+  bool crash_told_ = false;  ///< since the guest was booted
 
   Backends backends_;
   Q35 board_;

@@ -1,6 +1,7 @@
 #include "vmm/pci/root_port.h"
 
 #include <stdexcept>
+#include <utility>
 
 #include "vmm/pci/registers.h"
 
@@ -211,10 +212,13 @@ void RootPort::reset() {
   space.set<std::uint16_t>(express_ + express::slot_control,
                            slot::attention_indicator_off | slot::power_indicator_off | slot::power_off);
   space.set<std::uint16_t>(express_ + express::slot_status, occupied() ? slot::presence : 0);
-  if (removing_ && occupied()) unplugged_();  // the guest that was asked is gone
-  removing_ = false;
   reset_secondary();
-  if (occupied()) plug(false);
+  if (!occupied()) return;
+  if (std::exchange(removing_, false)) {
+    unplugged_();  // the guest that was asked is gone
+  } else {
+    plug(false);
+  }
 }
 
 }  // namespace pci
