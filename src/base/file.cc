@@ -44,6 +44,14 @@ UniqueFd open_file(const std::string& path, int flags, mode_t mode) {
   return fd;
 }
 
+UniqueFd open_regular(const std::string& path, int flags, mode_t mode) {
+  UniqueFd fd = open_file(path, flags | O_NONBLOCK | O_NOCTTY, mode);
+  struct stat status{};
+  if (::fstat(fd.get(), &status) < 0) throw_errno(errno, quoted("cannot look at", path));
+  if (!S_ISREG(status.st_mode)) throw_errno(EINVAL, "'" + path + "' is not a regular file");
+  return fd;
+}
+
 std::string read_all(int fd, std::size_t limit, const std::string& name) {
   constexpr std::size_t chunk = 16384;
   std::string bytes;

@@ -22,6 +22,7 @@
 #include "vmm/hypervisor/kvm/vm.h"
 #include "vmm/hypervisor/qtest/qtest.h"
 #include "vmm/monitor/server.h"
+#include "vmm/pid_file.h"
 #include "vmm/seccomp/sandbox.h"
 
 namespace {
@@ -139,8 +140,8 @@ struct Served {
   }
 };
 
-/// Until the machine is over. `background` is told once everything stands.
-void serve(const cmdline::Config& config, std::optional<Background>& background) {
+/// Until the machine is over. `background` is told once everything stands, and the pid file is written.
+void serve(const cmdline::Config& config, std::optional<Background>& background, std::optional<PidFile>& pid_file) {
   const bool simulated = config.accel != cmdline::Accel::kvm;
   auto hypervisor = std::async(std::launch::async, make_hypervisor, config.accel);
   Served served(simulated ? loop::Clock::Kind::simulated : loop::Clock::Kind::real);
@@ -170,7 +171,7 @@ void serve(const cmdline::Config& config, std::optional<Background>& background)
       signalfd_siginfo info;
       while (::read(served.asked_to_end.get(), &info, sizeof info) > 0) served.machine->quit("host-signal");
     });
-    if (!config.pid_file.empty()) base::replace_file(config.pid_file, std::to_string(::getpid()) + "\n", 0644);
+    if (pid_file) pid_file->write();
     if (!config.start_paused) machine->resume();
   }
   if (background) background->ready();
@@ -186,8 +187,9 @@ int run(const cmdline::Config& config) {
     ::dup2(log.get(), STDERR_FILENO);
     if (background) background->keep_errors = true;
   }
-  serve(config, background);
-  if (!config.pid_file.empty()) ::unlink(config.pid_file.c_str());
+  std::optional<PidFile> pid_file;
+  if (!config.pid_file.empty()) pid_file.emplace(config.pid_file);
+  serve(config, background, pid_file);
   return 0;
 }
 

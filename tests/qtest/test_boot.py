@@ -5,6 +5,7 @@ import uuid
 import pytest
 
 from qtest import wait_for
+from vmm import Refused
 
 pytestmark = pytest.mark.ours("QEMU leaves this to firmware")
 
@@ -200,6 +201,42 @@ def test_a_kernel_whose_name_is_gone_boots_again(start, tmp_path):
     machine.qmp.event("RESET")
     assert code in machine.test.read(place, 0x10_0000)
     assert machine.qmp.ask("query-status")["running"]
+
+
+def test_a_kernel_that_is_no_more_stops_the_machine(start, tmp_path):
+    """Not the program: what has been cut comes back, and so does the machine."""
+    whole = bzimage()
+    (tmp_path / "kernel").write_bytes(whole)
+    machine = start("-kernel", tmp_path / "kernel")
+    for cut in (whole[:2000], whole[:100], b""):
+        (tmp_path / "kernel").write_bytes(cut)  # the same file
+        machine.test.outb(0xCF9, 2)
+        machine.test.outb(0xCF9, 6)
+        machine.qmp.event("RESET")
+        machine.qmp.event("STOP")
+        assert machine.qmp.ask("query-status") == {"status": "internal-error", "running": False, "singlestep": False}
+        assert f"'{tmp_path}/kernel'" in machine.said().splitlines()[-1]
+        with pytest.raises(Refused, match="Reset"):
+            machine.qmp.ask("cont")
+        machine.qmp.ask("system_reset")  # still cut
+        machine.qmp.event("RESET")
+        assert machine.qmp.ask("query-status")["status"] == "internal-error"
+        (tmp_path / "kernel").write_bytes(whole)
+        machine.test.memset(ZERO_PAGE, 4096, 0xEE)
+        machine.qmp.ask("system_reset")
+        machine.qmp.event("RESET")
+        machine.qmp.ask("cont")
+        assert machine.test.read(ZERO_PAGE + 0x202, 4) == b"HdrS"
+
+
+def test_a_kernel_that_somebody_writes_over_is_the_next(start, tmp_path):
+    (tmp_path / "kernel").write_bytes(bzimage(b"A" * 4096))
+    machine = start("-kernel", tmp_path / "kernel")
+    assert machine.test.read(0x100_0000, 4) == b"AAAA"
+    (tmp_path / "kernel").write_bytes(bzimage(b"B" * 8192))
+    machine.qmp.ask("system_reset")
+    machine.qmp.event("RESET")
+    assert machine.test.read(0x100_0000, 8192) == b"B" * 8192
 
 
 def test_a_kernel_by_its_descriptor(start, tmp_path):

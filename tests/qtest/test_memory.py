@@ -1,6 +1,8 @@
 """Where a guest's memory comes from: -mem-path, -mem-prealloc, shared memory."""
+import os
 import pathlib
 import re
+import subprocess
 
 import pytest
 
@@ -38,6 +40,35 @@ def test_a_file_in_a_folder(start, tmp_path, more):
     works(machine)
     maps = pathlib.Path(f"/proc/{machine.process.pid}/maps").read_text()
     assert f"{tmp_path}/" in maps and not list(tmp_path.iterdir()), "without a name"
+
+
+@pytest.mark.parametrize("size", [0, 128 * MIB, 128 * MIB + 5000])
+def test_a_file_is_not_cut(start, tmp_path, size):
+    path = tmp_path / "memory"
+    path.write_bytes(b"kept".ljust(size, b"\1") if size else b"")
+    machine = start("-mem-path", path)
+    works(machine)
+    assert str(path) in pathlib.Path(f"/proc/{machine.process.pid}/maps").read_text()
+    assert path.stat().st_size == max(size, 128 * MIB)
+    machine.quit()
+    if size:
+        with path.open("rb") as file:
+            assert file.read(5) == b"kept\1", "a machine's memory is its own, unless it is shared"
+
+
+@pytest.mark.ours("in its own words")
+@pytest.mark.parametrize("path, why", [("/dev/zero", "not a regular file"), ("/dev/null", "not a regular file"), ("{dir}/fifo", "not a regular file"),
+                                       ("{dir}/short", "a file of 5000 bytes, allowed for a memory of 134217728: an empty one")])
+def test_what_cannot_be_memory_stays_as_it_is(program, tmp_path, path, why):
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "short").write_bytes(bytes(5000))
+    path = path.format(dir=tmp_path)
+    before = os.stat(path)
+    done = subprocess.run([program, "-machine", "q35", "-m", "128", "-accel", "qtest", "-qtest", f"unix:{tmp_path}/t", "-mem-path", path],
+                          capture_output=True, text=True, timeout=20)
+    assert done.returncode == 1 and done.stderr.startswith(f"stratovirt: '{path}' is ") and why in done.stderr
+    after = os.stat(path)
+    assert (before.st_mode, before.st_ino, before.st_size, before.st_rdev) == (after.st_mode, after.st_ino, after.st_size, after.st_rdev)
 
 
 @pytest.mark.ours("QEMU's word for it is another")

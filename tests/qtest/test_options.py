@@ -1,7 +1,9 @@
 """A wrong option or value of the command line: exit status 1, and one line that names it and what is allowed."""
+import fcntl
 import os
 import re
 import socket
+import stat
 import subprocess
 import time
 
@@ -68,6 +70,7 @@ WRONG = [
     ("-initrd /no/such/initrd -kernel /dev/null -qmp unix:{dir}/q,server,nowait", "/no/such/initrd"),
     ("-S -kernel /no/such/kernel", "/no/such/kernel"),
     ("-kernel /dev/fd/99", "/dev/fd/99"),
+    ("-kernel /dev/zero", "'/dev/zero' is not a regular file"),
     ("-drive id=d,file=/dev/fd/99 -device virtio-blk-pci,id=x,drive=d,bus=pcie.0,addr=4", "/dev/fd/99"),
     ("-D /no/such/folder/log", "/no/such/folder/log"),
     ("-daemonize -D /no/such/folder/log", "/no/such/folder/log"),
@@ -240,3 +243,93 @@ def test_a_background_process(program, unbound, tmp_path):
 def test_a_background_process_that_fails_says_so(program):
     done = run(program, "-machine", "q35", "-accel", "qtest", "-qtest", "unix:/no/such/test", "-daemonize")
     assert done.returncode == 1 and done.stderr.count("\n") == 1 and "/no/such/test" in done.stderr
+
+
+class Running:
+    """A program that was started with these words and is to go on."""
+
+    def __init__(self, program, folder, *words):
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(f"{folder}/t")
+        listener.listen(1)
+        self.process = subprocess.Popen([program, "-machine", "q35", "-m", "128", "-accel", "qtest", "-qtest", f"unix:{folder}/t", *map(str, words)])
+        listener.settimeout(20)
+        self.connection = listener.accept()[0]
+        listener.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.wait(20)
+        self.connection.close()
+
+
+def test_a_pid_file_of_one_that_runs_is_not_taken(program, unbound, tmp_path):
+    (tmp_path / "one").mkdir()
+    path = tmp_path / "pid"
+    path.write_text("1\n")  # of one that has ended
+    with Running(program, tmp_path / "one", "-pidfile", path, "-qmp", f"unix:{tmp_path}/q,server,nowait", *unbound) as first:
+        qmp = Qmp(f"{tmp_path}/q", True)
+        qmp.ask("query-status")
+        assert path.read_text() == f"{first.process.pid}\n" and path.stat().st_mode & 0o777 == 0o644
+        for more in ((), ("-daemonize",)):
+            done = run(program, "-machine", "q35", "-m", "128", "-accel", "qtest", "-qtest", f"unix:{tmp_path}/t", "-pidfile", path, *more)
+            assert done.returncode == 1 and f"the pid file '{path}' is that of a program that runs" in done.stderr
+        assert path.read_text() == f"{first.process.pid}\n"
+        with open(path, "r+") as file:  # as QEMU asks
+            with pytest.raises(BlockingIOError):
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink()
+        path.write_text("mine\n")  # its place is another's now
+    assert path.read_text() == "mine\n"
+    assert list(tmp_path.glob(".new-*")) == []
+
+
+@pytest.mark.parametrize("kind", ["device", "fifo", "link", "folder"])
+def test_what_is_no_file_is_not_replaced(program, tmp_path, kind):
+    """A program of root's could do it: to names of the test's own, whose devices only root can make."""
+    path = tmp_path / kind
+    if kind == "device" and os.geteuid():
+        kind = "fifo"
+    {"device": lambda: os.mknod(path, stat.S_IFCHR | 0o666, os.makedev(1, 3)), "fifo": lambda: os.mkfifo(path), "link": lambda: path.symlink_to(tmp_path / "other"),
+     "folder": path.mkdir}[kind]()
+    (tmp_path / "other").write_text("other")
+    before = path.lstat()
+    for words in (["-pidfile", path], ["-qmp", f"unix:{path},server,nowait"], ["-kernel", path]):
+        done = run(program, "-machine", "q35", "-m", "128", "-accel", "qtest", "-qtest", f"unix:{tmp_path}/t", *words)
+        assert done.returncode == 1 and done.stderr.count("\n") == 1
+    after = path.lstat()
+    assert (before.st_ino, before.st_mode) == (after.st_ino, after.st_mode)
+    assert (tmp_path / "other").read_text() == "other"
+
+
+def test_a_socket_that_somebody_listens_at_is_not_taken(program, unbound, tmp_path):
+    (tmp_path / "one").mkdir()
+    path = tmp_path / "q"
+    with socket.socket(socket.AF_UNIX) as ended:
+        ended.bind(str(path))
+        ended.listen(1)
+    with Running(program, tmp_path / "one", "-qmp", f"unix:{path},server,nowait", *unbound):
+        qmp = Qmp(str(path), True)
+        done = run(program, "-machine", "q35", "-m", "128", "-accel", "qtest", "-qtest", f"unix:{tmp_path}/t", "-qmp", f"unix:{path},server,nowait")
+        assert done.returncode == 1 and f"cannot listen at '{path}'" in done.stderr
+        assert qmp.ask("query-status")["running"] and path.exists()
+        path.unlink()
+        other = socket.socket(socket.AF_UNIX)
+        other.bind(str(path))
+    assert path.exists(), "another's by then"
+    other.close()
+
+
+def test_output_goes_to_what_is_no_file(program, unbound, tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    reader = os.open(tmp_path / "fifo", os.O_RDONLY | os.O_NONBLOCK)
+    words = ["-D", "/dev/null", "-chardev", f"file,id=c,path=/dev/null,logfile={tmp_path}/fifo", "-serial", "chardev:c"]
+    with Running(program, tmp_path, *words, *unbound) as one:
+        one.connection.sendall(b"outb 0x3f8 65\n")
+        assert one.connection.recv(100).startswith(b"OK")
+        assert os.read(reader, 10) == b"A"
+    os.close(reader)
+    assert stat.S_ISFIFO((tmp_path / "fifo").stat().st_mode) and stat.S_ISCHR(os.stat("/dev/null").st_mode)

@@ -93,6 +93,23 @@ Address address_of(const Config& config) {
                                           : tcp_address(config.host, config.port, config.server);
 }
 
+/// The file of the socket that has a name, where it is one.
+std::optional<std::pair<dev_t, ino_t>> socket_at(const std::string& path) {
+  struct stat there{};
+  if (::lstat(path.c_str(), &there) < 0 || !S_ISSOCK(there.st_mode)) return {};
+  return std::pair(there.st_dev, there.st_ino);
+}
+
+/// Whether a name is that of a socket of a program that has ended. Nothing else is taken from anybody.
+bool left_behind(const std::string& path) {
+  if (!socket_at(path)) return false;
+  const Address address = unix_address(path);
+  set_nonblocking(address.fd.get());
+  const bool nobody = ::connect(address.fd.get(), address.get(), address.size) < 0 && errno == ECONNREFUSED;
+  errno = EADDRINUSE;
+  return nobody;
+}
+
 }  // namespace
 
 Chardev::Chardev(Config config, loop::Loop& loop)
@@ -107,7 +124,7 @@ Chardev::~Chardev() {
   if (found_flags_ >= 0) ::fcntl(fd_.get(), F_SETFL, found_flags_);
   if (found_output_flags_ >= 0) ::fcntl(output_.get(), F_SETFL, found_output_flags_);
   if (cooked_) ::tcsetattr(fd_.get(), TCSANOW, &*cooked_);
-  if (listener_ && config_.kind == Kind::unix_socket && config_.fd < 0) ::unlink(config_.path.c_str());
+  if (made_ && made_ == socket_at(config_.path)) ::unlink(config_.path.c_str());
 }
 
 void Chardev::open() {
@@ -208,12 +225,7 @@ void Chardev::listen() {
     check_listening(config_.fd);
     listener_.reset(config_.fd);
   } else {
-    Address address = address_of(config_);
-    if (config_.kind == Kind::unix_socket) ::unlink(config_.path.c_str());
-    if (::bind(address.fd.get(), address.get(), address.size) < 0 || ::listen(address.fd.get(), 1) < 0) {
-      base::throw_errno(errno, "cannot listen at '" + (config_.path.empty() ? config_.port : config_.path) + "'");
-    }
-    listener_ = std::move(address.fd);
+    bind_to_name();
   }
   try {
     config_.wait ? accept_peer() : wait_for_peer();
@@ -221,6 +233,21 @@ void Chardev::listen() {
     if (config_.fd >= 0) listener_.release();  // still the caller's
     throw;
   }
+}
+
+void Chardev::bind_to_name() {
+  Address address = address_of(config_);
+  const auto bind = [&address] { return ::bind(address.fd.get(), address.get(), address.size) == 0; };
+  bool bound = bind();
+  if (!bound && errno == EADDRINUSE && config_.kind == Kind::unix_socket && left_behind(config_.path)) {
+    ::unlink(config_.path.c_str());
+    bound = bind();
+  }
+  if (!bound || ::listen(address.fd.get(), 1) < 0) {
+    base::throw_errno(errno, "cannot listen at '" + (config_.path.empty() ? config_.port : config_.path) + "'");
+  }
+  if (config_.kind == Kind::unix_socket) made_ = socket_at(config_.path);
+  listener_ = std::move(address.fd);
 }
 
 void Chardev::connect_out() {

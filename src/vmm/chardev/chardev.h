@@ -1,5 +1,6 @@
 #pragma once
 
+#include <sys/types.h>
 #include <termios.h>
 
 #include <cstdint>
@@ -7,6 +8,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 
 #include "base/unique_fd.h"
 #include "vmm/loop/loop.h"
@@ -76,6 +78,7 @@ class Chardev {
   void open_own_terminal();
   void tell_size();
   void listen();
+  void bind_to_name();
   void connect_out();
   void wait_for_peer();
   void accept_peer();
@@ -104,6 +107,7 @@ class Chardev {
   base::UniqueFd listener_, fd_, output_, log_, opened_;              ///< opened_: tells of who opens the terminal
   loop::Watch listener_watch_, watch_, output_watch_, opened_watch_;  ///< output_watch_: of standard output
   std::string pty_path_, backlog_;
+  std::optional<std::pair<dev_t, ino_t>> made_;  ///< the file of the UNIX socket that listens
   std::vector<base::UniqueFd> descriptors_;
   int found_flags_ = -1, found_output_flags_ = -1;  ///< of standard input and output
   std::optional<termios> cooked_;                   ///< how the program's own terminal was

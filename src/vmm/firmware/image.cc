@@ -14,7 +14,13 @@ namespace firmware {
 Image::Image(std::string path, base::UniqueFd fd) : path_(std::move(path)), fd_(std::move(fd)) {
   struct stat status{};
   if (::fstat(fd_.get(), &status) < 0) base::throw_errno(errno, "cannot look at '" + path_ + "'");
-  size_ = static_cast<std::uint64_t>(status.st_size);
+  if (!S_ISREG(status.st_mode)) base::throw_errno(EINVAL, "'" + path_ + "' is not a regular file");
+}
+
+std::uint64_t Image::size() const {
+  struct stat status{};
+  if (::fstat(fd_.get(), &status) < 0) base::throw_errno(errno, "cannot look at '" + path_ + "'");
+  return static_cast<std::uint64_t>(status.st_size);
 }
 
 void Image::read(std::uint64_t offset, std::span<std::uint8_t> to) const {

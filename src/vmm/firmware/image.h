@@ -17,7 +17,8 @@ class Image {
   Image(std::string path, base::UniqueFd fd);
 
   const std::string& path() const { return path_; }
-  std::uint64_t size() const { return size_; }
+  /// Now: somebody may write to it.
+  std::uint64_t size() const;
 
   void read(std::uint64_t offset, std::span<std::uint8_t> to) const;
   template <class T>
@@ -33,7 +34,6 @@ class Image {
  private:
   std::string path_;
   base::UniqueFd fd_;
-  std::uint64_t size_ = 0;
 };
 
 }  // namespace firmware

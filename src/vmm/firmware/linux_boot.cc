@@ -1,7 +1,5 @@
 #include "vmm/firmware/linux_boot.h"
 
-#include <elf.h>
-
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -75,18 +73,20 @@ std::optional<std::uint64_t> find_pvh_entry(const Image& image, const Elf64_Phdr
   if (segment.p_filesz > most) return {};
   std::vector<std::uint8_t> notes(segment.p_filesz);
   image.read(segment.p_offset, notes);
-  const auto padded = [](std::size_t size) { return (size + 3) / 4 * 4; };
+  const std::size_t align = segment.p_align == 8 ? 8 : 4;
+  const auto padded = [align](std::size_t size) { return (size + align - 1) / align * align; };
   for (std::size_t at = 0; at + sizeof(Elf64_Nhdr) <= notes.size();) {
     Elf64_Nhdr note;
     std::memcpy(&note, &notes[at], sizeof note);
-    const std::size_t name = at + sizeof note, value = name + padded(note.n_namesz);
+    const std::size_t name = at + sizeof note, value = at + padded(sizeof note + note.n_namesz);
     if (note.n_namesz > notes.size() || note.n_descsz > notes.size() || value + note.n_descsz > notes.size()) return {};
-    if (note.n_type == xen_phys32_entry && note.n_namesz == 4 && std::memcmp(&notes[name], "Xen", 4) == 0) {
+    if (note.n_type == xen_phys32_entry && note.n_namesz == 4 && std::memcmp(&notes[name], "Xen", 4) == 0 &&
+        note.n_descsz >= sizeof(std::uint32_t)) {
       std::uint64_t entry = 0;
       std::memcpy(&entry, &notes[value], std::min<std::size_t>(note.n_descsz, sizeof entry));
       return entry;
     }
-    at = value + padded(note.n_descsz);
+    at += padded(value - at + note.n_descsz);
   }
   return {};
 }
@@ -99,10 +99,11 @@ Linux::Place Linux::load_initrd(const GuestMemory& memory, std::uint64_t highest
   constexpr std::uint64_t page = 4096;
   const auto& low = memory.regions().front();
   const std::uint64_t end = std::min(highest + 1, low.address + low.bytes.size());
-  const std::uint64_t address = initrd_->size() < end ? (end - initrd_->size()) / page * page : 0;
+  const std::uint64_t size = initrd_->size();
+  const std::uint64_t address = size < end ? (end - size) / page * page : 0;
   if (address < kernel_end) fail("the guest has too little memory for '" + initrd_->path() + "' beside the kernel");
-  initrd_->load(0, initrd_->size(), address, memory);
-  return {address, initrd_->size()};
+  initrd_->load(0, size, address, memory);
+  return {address, size};
 }
 
 void Linux::load_bzimage(const setup_header& header, const GuestMemory& memory) {
@@ -113,8 +114,14 @@ void Linux::load_bzimage(const setup_header& header, const GuestMemory& memory) 
   }
   if (!(header.loadflags & LOADED_HIGH)) fail("'" + kernel_.path() + "' is no bzImage");
   const std::uint64_t setup = (header.setup_sects ? header.setup_sects : 4U) * std::uint64_t{512} + 512;
-  if (kernel_.size() <= setup) fail("'" + kernel_.path() + "' ends before its kernel");
-  const std::uint64_t size = kernel_.size() - setup;
+  const std::uint64_t whole = kernel_.size();
+  if (whole <= setup) fail("'" + kernel_.path() + "' ends before its kernel");
+  const std::uint64_t size = whole - setup;
+  constexpr std::uint64_t paragraph = 16;
+  if (size < header.syssize * paragraph) {
+    fail("'" + kernel_.path() + "' ends after " + std::to_string(size) + " of the " +
+         std::to_string(header.syssize * paragraph) + " bytes of kernel that it announces");
+  }
   std::uint64_t address = header.pref_address;
   const std::uint64_t align = header.kernel_alignment ? header.kernel_alignment : 1;
   if (header.relocatable_kernel && !memory.slice(address, std::max<std::uint64_t>(size, header.init_size))) {
@@ -131,6 +138,21 @@ void Linux::load_bzimage(const setup_header& header, const GuestMemory& memory) 
   initrd_place_ = load_initrd(memory, header.initrd_addr_max, end);
 }
 
+/// Each is in memory, none over another, and the entry is in one of them. Sorts them by address.
+void Linux::check_segments(std::vector<Elf64_Phdr>& segments, std::uint64_t entry, const GuestMemory& memory) const {
+  std::ranges::sort(segments, {}, &Elf64_Phdr::p_paddr);
+  std::uint64_t end = 0;
+  bool entered = false;
+  for (const Elf64_Phdr& one : segments) {
+    if (one.p_filesz > one.p_memsz) fail("'" + kernel_.path() + "' has a segment that is longer than itself");
+    if (!memory.slice(one.p_paddr, one.p_memsz)) fail("the guest has too little memory for '" + kernel_.path() + "'");
+    if (one.p_paddr < end) fail("'" + kernel_.path() + "' has segments that overlap");
+    end = one.p_paddr + one.p_memsz;
+    entered = entered || (one.p_paddr <= entry && entry < end);
+  }
+  if (!entered) fail("'" + kernel_.path() + "' has a PVH entry that is in none of its segments");
+}
+
 void Linux::load_elf(const GuestMemory& memory, bool blank) {
   const auto header = kernel_.read_as<Elf64_Ehdr>(0);
   if (header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_machine != EM_X86_64 ||
@@ -138,19 +160,21 @@ void Linux::load_elf(const GuestMemory& memory, bool blank) {
     fail("'" + kernel_.path() + "' is an ELF file of another machine");
   }
   std::optional<std::uint64_t> entry;
-  std::uint64_t end = layout::high_memory;
+  std::vector<Elf64_Phdr> loaded;
   for (unsigned i = 0; i < header.e_phnum; ++i) {
     const auto segment = kernel_.read_as<Elf64_Phdr>(header.e_phoff + i * sizeof(Elf64_Phdr));
     if (segment.p_type == PT_NOTE && !entry) entry = find_pvh_entry(kernel_, segment);
-    if (segment.p_type != PT_LOAD || segment.p_memsz == 0) continue;
-    if (segment.p_filesz > segment.p_memsz) fail("'" + kernel_.path() + "' has a segment that is longer than itself");
+    if (segment.p_type == PT_LOAD && segment.p_memsz > 0) loaded.push_back(segment);
+  }
+  if (!entry) fail("'" + kernel_.path() + "' has no PVH entry: the kernel was built without CONFIG_PVH");
+  check_segments(loaded, *entry, memory);
+  std::uint64_t end = layout::high_memory;
+  for (const Elf64_Phdr& segment : loaded) {
     kernel_.load(segment.p_offset, segment.p_filesz, segment.p_paddr, memory);
     const auto rest = memory.slice(segment.p_paddr + segment.p_filesz, segment.p_memsz - segment.p_filesz);
-    if (!rest) fail("the guest has too little memory for '" + kernel_.path() + "'");
     if (!blank) std::ranges::fill(*rest, std::uint8_t{0});
     end = std::max(end, segment.p_paddr + segment.p_memsz);
   }
-  if (!entry) fail("'" + kernel_.path() + "' has no PVH entry: the kernel was built without CONFIG_PVH");
   header_.reset();
   entry_ = *entry;
   initrd_place_ = load_initrd(memory, 0xffff'ffff, end);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <asm/bootparam.h>
+#include <elf.h>
 
 #include <cstdint>
 #include <optional>
@@ -42,7 +43,8 @@ class Linux {
   Linux(Image kernel, std::optional<Image> initrd) : kernel_(std::move(kernel)), initrd_(std::move(initrd)) {}
 
   /// Puts both into memory, above the first megabyte; again at each reset, since a guest may have written over all of
-  /// it. `blank`: nothing was ever in that memory, and what is to be zero need not be written.
+  /// it, from files that are looked at anew: what somebody wrote into them meanwhile is what is booted. `blank`:
+  /// nothing was ever in that memory, and what is to be zero need not be written.
   void load(const memory::GuestMemory& memory, bool blank);
   /// Writes what the kernel that is in memory is to know, below the first megabyte.
   LinuxEntry describe(const LinuxConfig& config, const memory::GuestMemory& memory) const;
@@ -53,6 +55,7 @@ class Linux {
   };
   Place load_initrd(const memory::GuestMemory& memory, std::uint64_t highest, std::uint64_t kernel_end) const;
   void load_bzimage(const setup_header& header, const memory::GuestMemory& memory);
+  void check_segments(std::vector<Elf64_Phdr>& segments, std::uint64_t entry, const memory::GuestMemory& memory) const;
   void load_elf(const memory::GuestMemory& memory, bool blank);
   void describe_bzimage(const LinuxConfig& config, const memory::GuestMemory& memory) const;
   void describe_elf(const LinuxConfig& config, const memory::GuestMemory& memory) const;

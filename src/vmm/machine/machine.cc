@@ -296,7 +296,7 @@ void Machine::answer() {
 /// A machine that runs, or would go on running, does so no more.
 void Machine::halt(RunState state) {
   const bool ran = running();
-  if (!ran && state_ != RunState::paused) return;
+  if (!ran && state_ != RunState::paused && state_ != RunState::prelaunch) return;
   set_state(state);
   if (ran) notify_({Event::Kind::stop, true, {}});
 }
@@ -315,10 +315,15 @@ void Machine::begin_anew(bool by_guest) {
   board_.reset();
   devices_.take_away();
   if (auto* const vm = dynamic_cast<kvm::Vm*>(hypervisor_.get())) vm->reset();
-  if (linux_) linux_->load(ram_.memory(), false);
-  boot();
   notify_({Event::Kind::reset, by_guest, {}});
   if (!running() && state_ != RunState::prelaunch) set_state(RunState::paused);
+  try {
+    if (linux_) linux_->load(ram_.memory(), false);
+    boot();
+  } catch (const std::exception& error) {  // somebody has cut the kernel's file, or written something else into it
+    std::fprintf(stderr, "stratovirt: the machine does not begin anew: %s\n", error.what());
+    halt(RunState::internal_error);
+  }
 }
 
 void Machine::power_off() {

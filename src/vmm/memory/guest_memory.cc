@@ -16,7 +16,16 @@
 namespace memory {
 namespace {
 
-/// A file of memory: one given, or a new one without a name in the folder given; none for plain memory.
+/// A new file without a name in a folder.
+base::UniqueFd make_file_in(const std::string& folder) {
+  std::string name = folder + "/stratovirt-memory-XXXXXX";
+  base::UniqueFd fd(::mkostemp(name.data(), O_CLOEXEC));
+  if (!fd) base::throw_errno(errno, "cannot make a file in '" + folder + "'");
+  ::unlink(name.c_str());
+  return fd;
+}
+
+/// A file of memory: one given, or a new one in the folder given; none for plain memory.
 base::UniqueFd open_backend(const Backend& backend) {
   if (backend.path.empty()) {
     if (!backend.share) return {};
@@ -26,12 +35,7 @@ base::UniqueFd open_backend(const Backend& backend) {
   }
   struct stat status{};
   const bool folder = ::stat(backend.path.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
-  if (!folder) return base::open_file(backend.path, O_RDWR | O_CREAT, 0600);
-  std::string name = backend.path + "/stratovirt-memory-XXXXXX";
-  base::UniqueFd fd(::mkostemp(name.data(), O_CLOEXEC));
-  if (!fd) base::throw_errno(errno, "cannot make a file in '" + backend.path + "'");
-  ::unlink(name.c_str());
-  return fd;
+  return folder ? make_file_in(backend.path) : base::open_regular(backend.path, O_RDWR | O_CREAT, 0600);
 }
 
 std::uint64_t page_size(int fd) {
@@ -65,8 +69,16 @@ Mapping::Mapping(const Backend& backend) : fd_(open_backend(backend)) {
         EINVAL, "memory of " + std::to_string(backend.size) + " bytes does not fit pages of " + std::to_string(page));
   }
   struct stat status{};
-  blank_ = !fd_ || (::fstat(fd_.get(), &status) == 0 && status.st_size == 0);
-  if (fd_ && ::ftruncate(fd_.get(), static_cast<off_t>(backend.size)) < 0) {
+  if (fd_ && ::fstat(fd_.get(), &status) < 0) base::throw_errno(errno, "cannot look at '" + backend.path + "'");
+  const auto found = static_cast<std::uint64_t>(status.st_size);
+  blank_ = found == 0;
+  // What somebody has put into a file stays: one of another size is a mistake.
+  if (found > 0 && found < backend.size) {
+    base::throw_errno(EINVAL, "'" + backend.path + "' is a file of " + std::to_string(found) +
+                                  " bytes, allowed for a memory of " + std::to_string(backend.size) +
+                                  ": an empty one, and one that is as long or longer");
+  }
+  if (fd_ && blank_ && ::ftruncate(fd_.get(), static_cast<off_t>(backend.size)) < 0) {
     base::throw_errno(errno, "cannot make a file of " + std::to_string(backend.size) + " bytes for guest memory");
   }
   const int kind = !fd_ ? MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE : backend.share ? MAP_SHARED : MAP_PRIVATE;
