@@ -84,10 +84,12 @@ std::string folder_of(const std::string& path) {
 /// What the main thread may open once the guest runs: what it was started with, since a part that was taken out can be
 /// put in again. All else that comes later comes as a descriptor (QMP's getfd).
 seccomp::Paths paths_of(const cmdline::Config& config) {
-  seccomp::Paths paths{.readable = {"/dev/random", "/dev/urandom"}, .writable = {}, .removable = {}};
+  seccomp::Paths paths{.readable = {"/dev/random", "/dev/urandom"}, .writable = {}, .removable = {}, .devices = {}};
   for (const cmdline::RngBackend& one : config.rngs) paths.readable.push_back(one.file);
   for (const cmdline::Drive& one : config.drives) {
-    if (one.fd < 0) (one.read_only ? paths.readable : paths.writable).push_back(one.file);
+    if (one.fd >= 0) continue;
+    (one.read_only ? paths.readable : paths.writable).push_back(one.file);
+    paths.devices.push_back(one.file);
   }
   // It takes away at its end what it has made.
   for (const cmdline::Chardev& one : config.chardevs) {
