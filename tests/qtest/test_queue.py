@@ -1,10 +1,12 @@
 """Virtio's split rings: how they go round, and what a bad driver gets (Virtio 1.2, 2.6 and 2.7)."""
+import pathlib
+import re
 import struct
 
 import pytest
 
 from qtest import wait_for
-from virtio import DRIVER_OK, EVENT_INDEX, INDIRECT, NEEDS_RESET, NEXT, NO_VECTOR, TABLE, WRITE, recovers, works
+from virtio import DRIVER_OK, EVENT_INDEX, INDIRECT, NEEDS_RESET, NEXT, NO_VECTOR, TABLE, WRITE, Device, recovers, works
 
 RAM = 128 << 20
 
@@ -94,6 +96,43 @@ def test_event_index_says_when_to_notify(disk):
     for number in range(1, 4):
         assert works(disk)
         wait_for(lambda: disk.test.read_value(available_event, 2) == number, "the device to ask for the next")
+
+
+@pytest.mark.ours("QEMU looks at the length of its own limit, 1024")
+def test_more_segments_than_the_device_says(disk):
+    """A queue's length, of which seg_max is two fewer."""
+    for more, taken in ((0, True), (1, False)):
+        disk.bring_up(features=(INDIRECT,))
+        limit, page = disk.queues[0].size, disk.machine.alloc()
+        header, status = disk.machine.put(struct.pack("<IIQ", 0, 0, 3)), disk.machine.put(b"\xff")
+        data = [(page, 512, True)] * (limit - 2 + more)
+        disk.queues[0].send([(header, 16, False), *data, (status, 1, True)], indirect=True)
+        wait_for(lambda: (disk.test.read(status, 1) == b"\0") == taken and bool(disk.common.device_status & NEEDS_RESET) != taken, f"{len(data)} segments")
+
+
+@pytest.mark.ours("QEMU's own memory is another")
+def test_what_a_driver_has_under_way_is_bounded(start, image):
+    """A guest of 128 MiB has 4096 requests of as many segments as there may be, by a table that is one, at a disk that does none of them."""
+    machine = start("-drive", f"id=d,file={image()},if=none,format=raw,direct=false,throttling.iops-total=1", "-device",
+                    "virtio-blk-pci,id=b,drive=d,bus=pcie.0,addr=5,num-queues=16")
+    disk = Device(machine, 5)
+    disk.bring_up(features=(INDIRECT,), queues=range(16))
+    page, status, size = machine.alloc(), machine.put(b"\xff"), disk.queues[0].size
+    header = machine.put(struct.pack("<IIQ", 0, 0, 3))
+    parts = [(header, 16, False), (page, 512 - 2 * (size - 3), True), *[(page, 2, True)] * (size - 3), (status, 1, True)]
+    table = machine.put(b"".join(struct.pack("<QIHH", address, length, (2 if write else 0) | (i + 1 < len(parts)), i + 1) for i, (address, length, write) in enumerate(parts)))
+
+    def own():
+        return int(re.search(r"RssAnon:\s+(\d+) kB", pathlib.Path(f"/proc/{machine.process.pid}/status").read_text())[1])
+
+    before = own()
+    for queue in disk.queues.values():
+        machine.test.write(queue.desc, struct.pack("<QIHH", table, 16 * len(parts), 4, 0) * size)
+        machine.test.write(queue.avail, struct.pack(f"<HH{size}H", 0, size, *range(size)))
+        queue.kick()
+    machine.qmp.ask("query-status")
+    assert own() - before < 24 << 10, "KiB; the rings and the table among them"
+    assert not disk.common.device_status & NEEDS_RESET
 
 
 def test_buffers_of_many_pieces(disk):

@@ -85,6 +85,7 @@ void Blk::reset() {
   resetting_ = false;
   active_.reset();
   std::ranges::fill(under_way_, std::uint16_t{0});
+  segments_ = 0;
   held_up_.assign(held_up_.size(), false);
   given_back_.assign(given_back_.size(), false);
 }
@@ -95,7 +96,7 @@ void Blk::queue_ready(unsigned index) {
   const std::uint16_t size = queue.config().size;
   for (unsigned served = 0; !broken_; ++served) {
     // A driver has as many under way as its queue is long; one that pretends to more waits.
-    if (under_way_[index] >= size) {
+    if (under_way_[index] >= size || segments_ >= most_segments) {
       held_up_[index] = true;
       break;
     }
@@ -201,6 +202,7 @@ void Blk::submit(block::Request request, Chain& chain, unsigned index) {
   pending_[slot].emplace(std::move(chain), index, static_cast<std::uint32_t>(data),
                          changes && !(active_->features & offer::flush));
   ++under_way_[index];
+  segments_ += pending_[slot]->chain.segments();
   request.done = [this, slot](int error) { done(slot, error); };
   disk_.submit(std::move(request));
 }
@@ -218,6 +220,7 @@ void Blk::done(std::size_t slot, int error) {
   free_.push_back(slot);
   if (resetting_) return;
   --under_way_[finished.queue];
+  segments_ -= finished.chain.segments();
   answer(std::move(finished.chain), finished.queue, error ? ioerr : ok, error ? 0 : finished.data);
 }
 
@@ -231,14 +234,18 @@ void Blk::answer(Chain chain, unsigned index, std::uint8_t status, std::uint32_t
 /// The driver of what was handed back, once for several; and goes on with queues that were held up.
 void Blk::tell() {
   if (!active_ || broken_ || resetting_) return;
+  bool any = false;
   for (unsigned index = 0; index < given_back_.size(); ++index) {
     if (!given_back_[index]) continue;
     given_back_[index] = false;
+    any = true;
     if (active_->queues[index]->wants_interrupt()) active_->interrupt.queue(index);
-    if (held_up_[index]) {
-      held_up_[index] = false;
-      call_again(*active_, index);
-    }
+  }
+  if (!any) return;
+  for (unsigned index = 0; index < held_up_.size(); ++index) {
+    if (!held_up_[index]) continue;
+    held_up_[index] = false;
+    call_again(*active_, index);
   }
 }
 

@@ -19,7 +19,8 @@ struct BlkConfig {
 };
 
 /// The block device (Virtio 1.2 §5.2): a disk behind one or several queues. Requests are done as the disk has done
-/// them, out of order. Where the driver has no flushes, what is written is on the disk when it is done.
+/// them, out of order. Where the driver has no flushes, what is written is on the disk when it is done. However many
+/// queues a driver fills, what the device holds for it is bounded.
 class Blk : public Device {
  public:
   /// The disk, of the device's loop, must outlive it.
@@ -33,6 +34,9 @@ class Blk : public Device {
   void reset() override;
 
  private:
+  /// Segments of the requests under way beyond which no more are taken until some are done.
+  static constexpr std::size_t most_segments = 32768;
+
   /// A request of the driver's that the disk has.
   struct Pending {
     Chain chain;
@@ -60,6 +64,7 @@ class Blk : public Device {
   std::vector<std::optional<Pending>> pending_;
   std::vector<std::size_t> free_;           ///< of `pending_`
   std::vector<std::uint16_t> under_way_;    ///< requests, a queue
+  std::size_t segments_ = 0;                ///< of all of them
   std::vector<bool> held_up_, given_back_;  ///< a queue: it has more than the device takes at once; is to be told of
 };
 

@@ -353,5 +353,32 @@ TEST_F(BlkTest, ABrokenQueueIsToldOf) {
   EXPECT_TRUE(bench->interrupts.broken);
 }
 
+TEST_F(BlkTest, WhatIsUnderWayIsBounded) {
+  constexpr std::uint16_t size = 256;
+  make(usual, {.queues = 3, .queue_size = size});
+  disk.holds = true;
+  const auto fill = [&](unsigned index) {
+    for (unsigned i = 0; i < size; ++i) {
+      auto builder = queue(index).chain();
+      builder.readable(Header{Type::in, 0, 0});
+      for (unsigned part = 0; part < size - 2; ++part) builder.at(fake::Ram::base, 2 + (part < 4), true);
+      builder.at(fake::Ram::base + 512, 1, true).in_table().send();
+    }
+    blk->queue_ready(index);
+  };
+  for (const unsigned index : {0U, 1U, 2U}) fill(index);
+  EXPECT_EQ(disk.held.size(), 128U) << "32768 segments of 256 each";
+  std::size_t done = 0;
+  while (!disk.held.empty()) {
+    disk.drain();
+    for (const unsigned index : {0U, 1U, 2U}) {
+      while (queue(index).take_used()) ++done;
+      blk->queue_ready(index);  // the device has asked to be called again
+    }
+    EXPECT_LE(disk.held.size(), 128U);
+  }
+  EXPECT_EQ(done, 3U * size);
+}
+
 }  // namespace
 }  // namespace virtio

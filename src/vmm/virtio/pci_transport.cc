@@ -292,7 +292,8 @@ void PciTransport::set_status(std::uint8_t value) {
 
 void PciTransport::activate() {
   Active active{memory_, *this, driver_features_, {}, {}};
-  for (QueueState& one : queues_) {
+  for (std::size_t i = 0; i < queues_.size(); ++i) {
+    QueueState& one = queues_[i];
     active.notify_fds.push_back(one.notify.get());
     if (!one.enabled) {
       active.queues.emplace_back();
@@ -302,6 +303,7 @@ void PciTransport::activate() {
                                        .descriptors = one.descriptors,
                                        .available = one.available,
                                        .used = one.used,
+                                       .longest = device_->traits().queue_sizes[i],
                                        .event_index = (driver_features_ & feature::event_idx) != 0,
                                        .indirect = (driver_features_ & feature::indirect_desc) != 0});
     if (!queue) return needs_reset();

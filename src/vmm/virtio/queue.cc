@@ -20,8 +20,7 @@ enum DescriptorFlag : std::uint16_t { has_next = 1, is_writable = 2, is_indirect
 constexpr std::uint16_t no_interrupt = 1;  // VIRTQ_AVAIL_F_NO_INTERRUPT
 constexpr std::uint16_t no_notify = 1;     // VIRTQ_USED_F_NO_NOTIFY
 constexpr std::size_t descriptor_size = 16, ring = 4, used_entry = 8;
-/// What an indirect table may have at most: as many descriptors as the queue (§2.7.5.3.1), and for drivers that know
-/// of a short queue only what the device told them of its segments, so many.
+/// What an indirect table may have at most, used or not.
 constexpr std::size_t most_in_table = 1024;
 
 /// §2.7.7.2: whether an index that was asked to be told of has been passed.
@@ -88,11 +87,9 @@ void Queue::store(std::span<std::uint8_t> area, std::size_t offset, std::uint16_
 std::expected<std::optional<Chain>, Broken> Queue::take() {
   std::uint16_t available = load(available_, 2);
   if (available == next_available_) {
-    if (!config_.event_index) return std::nullopt;
-    // What is asked to be told of must be seen before the last look (§2.7.10.1), or both sides wait.
-    std::atomic_thread_fence(std::memory_order_seq_cst);
+    // Not at each request: a driver that adds more while others are taken would tell of every one, an exit each.
+    if (!config_.event_index || !want_notifications()) return std::nullopt;
     available = load(available_, 2);
-    if (available == next_available_) return std::nullopt;
   }
   if (static_cast<std::uint16_t>(available - next_available_) > config_.size) {
     return std::unexpected(Broken{"more requests than the queue is long"});
@@ -101,7 +98,6 @@ std::expected<std::optional<Chain>, Broken> Queue::take() {
   auto chain = read_chain(head);
   if (!chain) return std::unexpected(chain.error());
   ++next_available_;
-  if (config_.event_index) store(used_, ring + used_entry * config_.size, next_available_);
   return std::optional<Chain>(std::move(*chain));
 }
 
@@ -113,12 +109,14 @@ std::expected<Chain, Broken> Queue::read_chain(std::uint16_t head) const {
   Chain chain;
   chain.head_ = head;
   std::span<const std::uint8_t> table = descriptors_;
-  std::size_t entries = config_.size, followed = 0;
+  const std::size_t longest = std::max(config_.size, config_.longest);
+  std::size_t entries = config_.size, followed = 0, all = 0;
   std::size_t index = head;
   bool indirect = false;
   for (;;) {
     if (index >= entries) return std::unexpected(Broken{"a descriptor beyond its table"});
     if (followed++ >= entries) return std::unexpected(Broken{"a chain of descriptors that has no end"});
+    if (all++ >= longest) return std::unexpected(Broken{"a request of more segments than the device takes"});
     Descriptor one;
     std::memcpy(&one, table.data() + index * descriptor_size, sizeof one);
     if (one.flags & is_indirect) {
@@ -135,6 +133,7 @@ std::expected<Chain, Broken> Queue::read_chain(std::uint16_t head) const {
       entries = one.length / descriptor_size;
       index = 0;
       followed = 0;
+      --all;
       indirect = true;
       continue;
     }
@@ -186,6 +185,7 @@ bool Queue::want_notifications() {
   } else {
     store(used_, 0, 0);
   }
+  // What is asked to be told of must be seen before the last look (§2.7.10.1), or both sides wait.
   std::atomic_thread_fence(std::memory_order_seq_cst);
   return load(available_, 2) != next_available_;
 }

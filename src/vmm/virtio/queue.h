@@ -18,8 +18,9 @@ namespace virtio {
 struct QueueConfig {
   std::uint16_t size = 0;  ///< a power of two
   std::uint64_t descriptors = 0, available = 0, used = 0;
-  bool event_index = false;  ///< VIRTIO_F_EVENT_IDX
-  bool indirect = false;     ///< VIRTIO_F_INDIRECT_DESC
+  std::uint16_t longest = 1024;  ///< descriptors of one request, where that is more than `size`: the device's limit
+  bool event_index = false;      ///< VIRTIO_F_EVENT_IDX
+  bool indirect = false;         ///< VIRTIO_F_INDIRECT_DESC
 };
 
 /// One request of the driver's: guest memory to read, then guest memory to write, every byte of which has been checked
@@ -33,6 +34,7 @@ class Chain {
 
   std::span<const Buffer> readable() const { return std::span(buffers_).first(readable_); }
   std::span<const Buffer> writable() const { return std::span(buffers_).subspan(readable_); }
+  std::size_t segments() const { return buffers_.size(); }
   std::size_t readable_bytes() const { return readable_bytes_; }
   std::size_t writable_bytes() const { return writable_bytes_; }
 
@@ -59,7 +61,7 @@ class Queue {
   /// nothing where an area is not wholly RAM, is not aligned, or the size is none.
   static std::optional<Queue> make(const memory::GuestMemory& memory, const QueueConfig& config);
 
-  /// The next request, nothing when there is none now; then the driver tells again of the next one.
+  /// The next request, nothing when there is none now; only then is the driver asked to tell of the next one.
   std::expected<std::optional<Chain>, Broken> take();
   /// Puts the last request taken back in front; none of its bytes may have been touched.
   void put_back();

@@ -200,14 +200,67 @@ TEST_F(QueueTest, WithEventIndexTheIndexSaysWhoIsTold) {
   }
   EXPECT_TRUE(queue.wants_interrupt());
 
-  EXPECT_EQ(driver.available_event(), 7U) << "the driver tells of the next one";
+  EXPECT_EQ(driver.available_event(), 0U) << "the device has not yet looked for more in vain";
   EXPECT_FALSE(*queue.take());
-  EXPECT_EQ(driver.available_event(), 7U);
+  EXPECT_EQ(driver.available_event(), 7U) << "the driver tells of the next one";
   driver.chain().writable(1).send();
   EXPECT_TRUE(queue.want_notifications());
 }
 
+TEST_F(QueueTest, ADriverTellsOfARequestOnlyWhenTheDeviceHasNone) {
+  Driver driver(ram, 64, true);
+  Queue queue = driver.queue();
+  unsigned told = 0;
+  const auto add = [&] {  // as §2.7.13.4 has drivers ask
+    const std::uint16_t before = driver.available_index();
+    driver.chain().writable(1).send();
+    told += driver.available_event() == before;
+  };
+  for (unsigned busy = 0; busy < 3; ++busy) {
+    for (unsigned i = 0; i < 10; ++i) add();
+    for (unsigned i = 0; i < 10; ++i) {
+      add();  // while the device takes others
+      ASSERT_TRUE(*queue.take());
+    }
+    while (auto chain = *queue.take()) queue.give_back(std::move(*chain), 0);
+    EXPECT_EQ(told, busy + 1) << "the first, and the next after it was idle";
+    while (driver.take_used()) continue;
+    EXPECT_FALSE(*queue.take());
+  }
+}
+
 // What breaks the rules
+
+TEST_F(QueueTest, MoreSegmentsThanTheDeviceTakes) {
+  const auto taken = [&](unsigned segments, std::uint16_t longest, std::size_t before) {
+    fake::Ram fresh;
+    Driver driver(fresh, 4);
+    QueueConfig config = driver.config();
+    config.longest = longest;
+    Queue queue = *Queue::make(fresh.memory(), config);
+    const std::uint64_t byte = fresh.allocate(1, 1);
+    std::vector<Driver::Descriptor> entries(segments, {byte, 1, Driver::next, 0});
+    for (unsigned i = 0; i < segments; ++i) entries[i].next = static_cast<std::uint16_t>(i + 1);
+    entries.back().flags = 0;
+    const auto size = static_cast<std::uint32_t>(16 * entries.size());
+    const std::uint64_t table = fresh.put({reinterpret_cast<const std::uint8_t*>(entries.data()), size});
+    for (std::uint16_t i = 0; i < before; ++i) {
+      driver.set_descriptor(i, {byte, 1, Driver::next, static_cast<std::uint16_t>(i + 1)});
+    }
+    driver.set_descriptor(static_cast<std::uint16_t>(before), {table, size, Driver::indirect, 0});
+    driver.make_available(0);
+    const auto chain = queue.take();
+    return chain ? std::to_string((*chain)->segments()) : std::string(chain.error().why);
+  };
+  const std::string refused = "a request of more segments than the device takes";
+  EXPECT_EQ(taken(256, 256, 0), "256") << "of a queue of four";
+  EXPECT_EQ(taken(257, 256, 0), refused);
+  EXPECT_EQ(taken(255, 256, 1), "256");
+  EXPECT_EQ(taken(256, 256, 1), refused);
+  EXPECT_EQ(taken(1024, 256, 0), refused);
+  EXPECT_EQ(taken(4, 0, 0), "4");
+  EXPECT_EQ(taken(5, 0, 0), refused);
+}
 
 TEST_F(QueueTest, MoreRequestsThanTheQueueIsLong) {
   Driver driver(ram, 4);
