@@ -1,7 +1,10 @@
 #include "qmp/message.h"
 
 #include <algorithm>
+#include <set>
+#include <string>
 #include <utility>
+#include <vector>
 
 namespace qmp {
 namespace {
@@ -72,6 +75,23 @@ Message message(std::string_view written) {
   throw ProtocolError("object that is no QMP message");
 }
 
+/// A parser's callback that refuses an object with a key twice: each reader would take another of the two.
+Json::parser_callback_t no_key_twice() {
+  return [objects = std::vector<std::set<std::string>>()](int, Json::parse_event_t event, Json& parsed) mutable {
+    switch (event) {
+      case Json::parse_event_t::object_start: objects.emplace_back(); break;
+      case Json::parse_event_t::object_end: objects.pop_back(); break;
+      case Json::parse_event_t::key:
+        if (!objects.back().insert(parsed.get<std::string>()).second) {
+          throw ProtocolError("JSON object with the key " + parsed.dump(-1, ' ', true) + " twice");
+        }
+        break;
+      default: break;
+    }
+    return true;
+  };
+}
+
 /// A text whose strings are QEMU's, with those of JSON.
 std::string in_double_quotes(std::string_view text) {
   std::string result;
@@ -101,7 +121,7 @@ Json parse_object(std::string_view text) {
   if (end == text.end()) throw ProtocolError("JSON object without an end");
   if (!std::all_of(end + 1, text.end(), is_space)) throw ProtocolError("bytes after a JSON object");
   try {
-    Json value = Json::parse(text);
+    Json value = Json::parse(text, no_key_twice());
     if (value.is_object()) return value;
   } catch (const Json::exception& error) {
     throw ProtocolError(error.what());

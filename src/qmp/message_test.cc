@@ -166,5 +166,15 @@ TEST(Encode, WritesOneLine) {
   EXPECT_THROW(encode("device_del", {{"id", "\xff"}}, 3), ProtocolError);
 }
 
+TEST(ParseObject, AKeyStandsInAnObjectOnce) {
+  for (const char* twice :
+       {R"({"a":1,"a":1})", R"({"a":1,"b":{"c":1,"d":[],"c":2}})", R"({"a":[{},{"b":1,"\u0062":2}]})"}) {
+    EXPECT_THROW(parse_object(twice), ProtocolError) << twice;
+  }
+  for (const char* once : {R"({"a":{"a":{"a":1}}})", R"({"a":[{"b":1},{"b":1}],"b":1})", R"({"":1,"a":"a"})"}) {
+    EXPECT_NO_THROW(parse_object(once)) << once;
+  }
+}
+
 }  // namespace
 }  // namespace qmp
