@@ -100,16 +100,6 @@ std::optional<std::pair<dev_t, ino_t>> socket_at(const std::string& path) {
   return std::pair(there.st_dev, there.st_ino);
 }
 
-/// Whether a name is that of a socket of a program that has ended. Nothing else is taken from anybody.
-bool left_behind(const std::string& path) {
-  if (!socket_at(path)) return false;
-  const Address address = unix_address(path);
-  set_nonblocking(address.fd.get());
-  const bool nobody = ::connect(address.fd.get(), address.get(), address.size) < 0 && errno == ECONNREFUSED;
-  errno = EADDRINUSE;
-  return nobody;
-}
-
 }  // namespace
 
 Chardev::Chardev(Config config, loop::Loop& loop)
@@ -237,13 +227,9 @@ void Chardev::listen() {
 
 void Chardev::bind_to_name() {
   Address address = address_of(config_);
-  const auto bind = [&address] { return ::bind(address.fd.get(), address.get(), address.size) == 0; };
-  bool bound = bind();
-  if (!bound && errno == EADDRINUSE && config_.kind == Kind::unix_socket && left_behind(config_.path)) {
-    ::unlink(config_.path.c_str());
-    bound = bind();
-  }
-  if (!bound || ::listen(address.fd.get(), 1) < 0) {
+  // A socket of that name is replaced, as QEMU does; nothing else is.
+  if (config_.kind == Kind::unix_socket && socket_at(config_.path)) ::unlink(config_.path.c_str());
+  if (::bind(address.fd.get(), address.get(), address.size) < 0 || ::listen(address.fd.get(), 1) < 0) {
     base::throw_errno(errno, "cannot listen at '" + (config_.path.empty() ? config_.port : config_.path) + "'");
   }
   if (config_.kind == Kind::unix_socket) made_ = socket_at(config_.path);
