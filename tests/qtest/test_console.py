@@ -200,6 +200,15 @@ def test_a_console_is_announced(make):
     assert console.receive(0) == b"port"
 
 
+@pytest.mark.ours("QEMU's port has no name then")
+@pytest.mark.parametrize("kind, told", [("virtserialport", [(NAME, b"p")]), ("virtconsole", [(CONSOLE_PORT, b""), (OPEN, b"")])])
+def test_a_port_without_a_name_has_its_id(make, kind, told):
+    console = make(f"{kind},nr=1").start_ports(ports=(1,))
+    assert console.hear() == (1, ADD, 1, b"")
+    console.say(1, PORT_READY, 1)
+    assert [(event, rest.rstrip(b"\0")) for _, event, _, rest in console.hear_all(len(told))] == told
+
+
 def test_a_named_port(make):
     console = make("virtserialport,nr=1,name=org.qemu.guest_agent.0").start_ports(ports=(1,))
     assert console.hear() == (1, ADD, 1, b"")

@@ -447,6 +447,36 @@ def test_a_disk_comes_and_goes(start, image):
         assert machine.qmp.ask("query-blockstats")[0]["device"] == "n1"
 
 
+@OURS
+def test_what_waits_for_an_unplug_says_so(start, image):
+    machine = start(*PORT, FREE)
+    add_disk(machine, image())
+    port = RootPort(machine.test, 1, 2)
+    port.power_on()
+    with pytest.raises(Refused, match="^GenericError: drive 'n1' is in use: ") as plain:
+        machine.qmp.ask("blockdev-del", node_name="n1")
+    assert "d1" in plain.value.text
+    machine.qmp.ask("device_del", id="d1")
+    with pytest.raises(Refused, match="drive 'n1' is in use until the guest lets go what it has been asked for: .*d1"):
+        machine.qmp.ask("blockdev-del", node_name="n1")
+    port.slot_control = port.slot_control & ~0x300 | 0x100  # the guest says no
+    with pytest.raises(Refused, match="drive 'n1' is in use: "):
+        machine.qmp.ask("blockdev-del", node_name="n1")
+    machine.qmp.ask("device_del", id="d1")
+    port.power_off()
+    machine.qmp.event("DEVICE_DELETED", device="d1")
+    machine.qmp.ask("blockdev-del", node_name="n1")
+
+
+@OURS
+def test_a_key_twice_is_no_request(machine):
+    reply = machine.qmp.raw('{"execute":"query-status","execute":"quit"}')
+    assert reply["error"]["class"] == "GenericError" and '"execute"' in reply["error"]["desc"]
+    reply = machine.qmp.raw('{"execute":"device_del","arguments":{"id":"a","id":"b"}}')
+    assert '"id"' in reply["error"]["desc"]
+    assert machine.qmp.ask("query-status")["running"]
+
+
 @pytest.mark.ours("QEMU turns a monitor's reset into an end too")
 def test_a_reset_takes_away_what_was_asked_to_go(start, image):
     machine = start(*PORT, FREE)

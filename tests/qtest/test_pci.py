@@ -550,6 +550,24 @@ def test_who_is_asked_twice_is_not_told_to_forget_it(hot):
     machine.qmp.event("DEVICE_DELETED", device="rng1")
 
 
+def test_a_guest_that_declined_can_be_asked_again(hot):
+    """It has turned the power indicator on: the device stays."""
+    machine, port = hot
+    plugged(machine, port)
+    port.power_on()
+    for _ in range(2):
+        port.clear_slot_status()
+        machine.qmp.ask("device_del", id="rng1")
+        wait_for(lambda: port.slot_status & 1, "the attention button")
+        if machine.is_qemu:
+            break
+        port.slot_control = port.slot_control & ~0x300 | 0x200
+        port.slot_control = port.slot_control & ~0x300 | 0x100
+        assert Config(machine.test, 5, 0).id == (0x1AF4, 0x1044)
+    port.power_off()
+    machine.qmp.event("DEVICE_DELETED", device="rng1")
+
+
 @pytest.mark.ours("QEMU forgets the request")
 def test_a_reset_lets_go_what_was_asked_for(hot):
     machine, port = hot

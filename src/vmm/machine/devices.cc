@@ -58,11 +58,16 @@ void Devices::remove(const std::string& id) {
   constexpr std::int64_t second = 1'000'000'000;
   const std::int64_t now = loop_.clock().now();
   std::optional<std::int64_t>& asked = found->second.asked;
-  if (asked && now - *asked < 5 * second) {
+  if (asked && now - *asked < 5 * second && !found->second.port->declined()) {
     throw std::runtime_error("Device " + id + " is already in the process of unplug");
   }
   found->second.port->unplug();
   asked = now;
+}
+
+bool Devices::asked_for(const std::string& id) const {
+  const auto found = functions_.find(id);
+  return found != functions_.end() && found->second.asked && !found->second.port->declined();
 }
 
 // --- places
@@ -176,7 +181,8 @@ void Devices::make(const cmdline::SerialPort& config, bool) {
   chardev::Chardev& chardev = backends_.chardev(config.chardev);
   // Port 0 is left to a console, which drivers without several ports know.
   unsigned number = config.number.value_or(config.console ? 0 : 1);
-  while (!found->second->add_port(number, chardev, config.console, config.name)) {
+  const std::string& name = config.console || !config.name.empty() ? config.name : config.id;
+  while (!found->second->add_port(number, chardev, config.console, name)) {
     if (config.number) throw std::invalid_argument("port " + std::to_string(number) + " is taken or is none");
     if (++number > 31) throw std::invalid_argument("'" + found->first + "' has no free port");
   }

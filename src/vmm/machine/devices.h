@@ -32,6 +32,8 @@ class Devices {
   /// Asks the guest to let a device go. Throws std::invalid_argument for an id that is none, std::runtime_error for a
   /// device that cannot be unplugged.
   void remove(const std::string& id);
+  /// Whether the guest has been asked for the device, and has neither let it go nor said that it stays.
+  bool asked_for(const std::string& id) const;
   /// Ends what the guest has let go, which is soon otherwise.
   void take_away();
   /// Calls `visit` with each disk, the id of its device and that of its drive; the disk's loop's lock is held.

@@ -7,7 +7,9 @@
 #include <cstdio>
 #include <stdexcept>
 #include <string_view>
+#include <system_error>
 
+#include "base/file.h"
 #include "vmm/acpi/smbios.h"
 #include "vmm/acpi/tables.h"
 #include "vmm/cmdline/parts.h"
@@ -77,6 +79,20 @@ std::optional<firmware::Linux> load_linux(const cmdline::Config& config, const R
   std::optional<firmware::Linux> made(std::in_place, open(config.kernel), std::move(initrd));
   made->load(ram.memory(), ram.blank());
   return made;
+}
+
+/// Throws for a file that may not be opened, by the sandbox above all, now and not when a device is to have it.
+void refuse_forbidden(const cmdline::Drive& drive) try {
+  base::open_file(drive.file, (drive.read_only ? O_RDONLY : O_RDWR) | O_NONBLOCK);
+} catch (const std::system_error& error) {
+  if (error.code() == std::errc::permission_denied) throw;
+}
+
+bool is_valid(const cmdline::Config& config) try {
+  cmdline::validate(config);
+  return true;
+} catch (const std::invalid_argument&) {
+  return false;
 }
 
 /// Lets go of a lock for as long as this lives.
@@ -377,7 +393,13 @@ void Machine::remove_part(std::vector<Part> cmdline::Config::* list, const char*
   try {
     cmdline::validate(without);
   } catch (const std::invalid_argument& user) {
-    throw std::invalid_argument(std::string(kind) + " '" + id + "' is in use: " + user.what());
+    const bool for_now =
+        std::erase_if(without.devices,
+                      [this](const cmdline::Device& one) { return devices_.asked_for(cmdline::id_of(one)); }) > 0 &&
+        is_valid(without);
+    throw std::invalid_argument(std::string(kind) + " '" + id + "' is in use" +
+                                (for_now ? " until the guest lets go what it has been asked for: " : ": ") +
+                                user.what());
   }
   unmake();
   config_ = std::move(without);
@@ -398,7 +420,10 @@ void Machine::device_gone(const std::string& id) {
 }
 
 void Machine::add_drive(const cmdline::Drive& drive) {
-  add_part(&cmdline::Config::drives, drive, [&] { backends_.drives[drive.id] = drive; });
+  add_part(&cmdline::Config::drives, drive, [&] {
+    if (drive.fd < 0) refuse_forbidden(drive);
+    backends_.drives[drive.id] = drive;
+  });
 }
 void Machine::add_netdev(const cmdline::Netdev& netdev) {
   add_part(&cmdline::Config::netdevs, netdev, [&] { backends_.netdevs[netdev.id] = netdev; });

@@ -29,9 +29,9 @@ namespace slot {
 constexpr std::uint32_t attention_button = 1 << 0, power_controller = 1 << 1, attention_indicator = 1 << 3,
                         power_indicator = 1 << 4, hotplug_capable = 1 << 6, number_shift = 19;
 // Control.
-constexpr std::uint16_t hotplug_interrupt_enable = 1 << 5, power_indicator_off = 3 << 8, power_indicator_blink = 2 << 8,
-                        power_indicator_mask = 3 << 8, attention_indicator_off = 3 << 6, power_off = 1 << 10,
-                        writable = 0x1fff;
+constexpr std::uint16_t hotplug_interrupt_enable = 1 << 5, power_indicator_on = 1 << 8, power_indicator_off = 3 << 8,
+                        power_indicator_blink = 2 << 8, power_indicator_mask = 3 << 8, attention_indicator_off = 3 << 6,
+                        power_off = 1 << 10, writable = 0x1fff;
 // Status; the first five can be enabled by the same bits of the control register.
 constexpr std::uint16_t button_pressed = 1 << 0, presence_changed = 1 << 3, command_completed = 1 << 4,
                         presence = 1 << 6, link_changed = 1 << 8;
@@ -126,7 +126,7 @@ void RootPort::plug(bool running) {
   } else {  // it was there from the start, with power
     space.set_bits<std::uint16_t>(express_ + express::slot_control, slot::power_off | slot::power_indicator_mask,
                                   false);
-    space.set_bits<std::uint16_t>(express_ + express::slot_control, 1 << 8, true);
+    space.set_bits<std::uint16_t>(express_ + express::slot_control, slot::power_indicator_on, true);
   }
 }
 
@@ -136,6 +136,7 @@ void RootPort::unplug() {
     throw std::runtime_error("the guest is busy with the slot: its power indicator blinks");
   }
   removing_ = true;
+  declined_ = false;
   if (powered_off(control)) {
     unplugged_();  // nobody is to be asked
   } else {
@@ -186,6 +187,7 @@ void RootPort::write_config(std::uint64_t offset, std::span<const std::uint8_t> 
     const auto now = space.get<std::uint16_t>(control_at);
     const bool turned_off = (now & slot::power_off) && !(before & slot::power_off);
     if (turned_off && occupied()) reset_secondary();
+    declined_ = removing_ && !(now & slot::power_off) && (now & slot::power_indicator_mask) == slot::power_indicator_on;
     if (powered_off(now) && !powered_off(before) && occupied() && removing_) unplugged_();
     slot_event(slot::command_completed);
   } else if (touches(express_ + express::slot_status, 2)) {

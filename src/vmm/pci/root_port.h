@@ -31,6 +31,8 @@ class RootPort : public Function, private bus::Handler {
   /// Presses the attention button: the guest is asked to let the device go; without power it goes unasked. Throws
   /// std::runtime_error while the guest is about to power the slot up or down.
   void unplug();
+  /// Whether the guest, since then, has said that the device stays: its power indicator is on.
+  bool declined() const { return declined_; }
   /// The device has gone.
   void emptied();
 
@@ -48,7 +50,7 @@ class RootPort : public Function, private bus::Handler {
   Bus secondary_;
   std::function<void()> unplugged_;
   std::uint8_t express_ = 0;
-  bool removing_ = false;
+  bool removing_ = false, declined_ = false;
 };
 
 }  // namespace pci
