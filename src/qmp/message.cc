@@ -30,9 +30,9 @@ unsigned number(const Json& object, const char* name) {
   return static_cast<unsigned>(value);
 }
 
-std::optional<std::uint64_t> id_of(const Json& object) {
+std::optional<std::string> id_of(const Json& object) {
   if (!object.contains("id")) return std::nullopt;
-  return member(object, "id", Json::value_t::number_unsigned).get<std::uint64_t>();
+  return text(object, "id");
 }
 
 Greeting greeting(const Json& object) {
@@ -156,7 +156,7 @@ std::optional<Message> Decoder::next() {
   return std::nullopt;
 }
 
-std::string encode(std::string_view command, const Json& arguments, std::uint64_t id) {
+std::string encode(std::string_view command, const Json& arguments, const std::string& id) {
   Json object = {{"execute", command}};
   if (!arguments.is_null()) object["arguments"] = arguments;
   object["id"] = id;

@@ -24,14 +24,14 @@ struct Greeting {
 /// {"return": …, "id": …}
 struct Reply {
   Json value;
-  std::optional<std::uint64_t> id;  ///< absent: the server left it out (StratoVirt does for qmp_capabilities)
-  std::string text;                 ///< the whole object, as the server wrote it
+  std::optional<std::string> id;  ///< absent: the server left it out (StratoVirt does for qmp_capabilities)
+  std::string text;               ///< the whole object, as the server wrote it
 };
 /// {"error": {"class", "desc"}, "id": …}
 struct ErrorReply {
   std::string error_class;  ///< "GenericError", "CommandNotFound", "DeviceNotFound" …
   std::string description;
-  std::optional<std::uint64_t> id;
+  std::optional<std::string> id;
   std::string text;  ///< as in Reply
 };
 /// {"event": …, "data": …, "timestamp": {"seconds", "microseconds"}}
@@ -70,7 +70,8 @@ class Decoder {
 };
 
 /// {"execute": COMMAND, "arguments": ARGUMENTS, "id": ID} and a newline, as ASCII. Arguments that are null are left
-/// out. Throws ProtocolError when a string is not UTF-8.
-std::string encode(std::string_view command, const Json& arguments, std::uint64_t id);
+/// out. The id is text: QEMU takes any value, StratoVirt 2.5.0 a string alone. Throws ProtocolError when a string is
+/// not UTF-8.
+std::string encode(std::string_view command, const Json& arguments, const std::string& id);
 
 }  // namespace qmp

@@ -46,19 +46,19 @@ TEST(Decoder, ReadsGreetings) {
 }
 
 TEST(Decoder, ReadsReplies) {
-  const auto messages = decode(R"({"return": {"status": "paused"}, "id": 18446744073709551615}{"return": []})");
+  const auto messages = decode(R"({"return": {"status": "paused"}, "id": "libvirt-1"}{"return": []})");
   ASSERT_EQ(messages.size(), 2U);
   EXPECT_EQ(std::get<Reply>(messages[0]).value.at("status"), "paused");
-  EXPECT_EQ(std::get<Reply>(messages[0]).id, 18446744073709551615U);
+  EXPECT_EQ(std::get<Reply>(messages[0]).id, "libvirt-1");
   EXPECT_EQ(std::get<Reply>(messages[1]).id, std::nullopt);
 }
 
 TEST(Decoder, ReadsErrors) {
   const auto error = std::get<ErrorReply>(
-      decode(R"({"id": 7, "error": {"class": "DeviceNotFound", "desc": "Device 'x' not found"}})").at(0));
+      decode(R"({"id": "libvirt-7", "error": {"class": "DeviceNotFound", "desc": "Device 'x' not found"}})").at(0));
   EXPECT_EQ(error.error_class, "DeviceNotFound");
   EXPECT_EQ(error.description, "Device 'x' not found");
-  EXPECT_EQ(error.id, 7U);
+  EXPECT_EQ(error.id, "libvirt-7");
 }
 
 TEST(Decoder, ReadsEvents) {
@@ -78,7 +78,7 @@ TEST(Decoder, ReadsEvents) {
 
 TEST(Decoder, FindsTheSameMessagesHoweverTheBytesAreCut) {
   const std::string stream = std::string(stratovirt_greeting) +
-                             R"({"return":"a\"}{[\\","id":1})"
+                             R"({"return":"a\"}{[\\","id":"1"})"
                              "\r\n\t " +
                              R"({"event":"STOP"}{"error":{"class":"GenericError","desc":"}"}})";
   for (std::size_t piece = 1; piece <= stream.size(); ++piece) {
@@ -110,8 +110,8 @@ TEST(Decoder, RefusesWhatIsNoQmp) {
   EXPECT_THAT(refusal("{\"return\":\"\xff\"}"), HasSubstr("stray byte 0xff"));
   EXPECT_THAT(refusal(std::string_view("{\"return\":\"\0\"}", 14)), HasSubstr("stray byte 0x00"));
   EXPECT_THAT(refusal("{'return':1}"), HasSubstr("parse error"));
-  EXPECT_THAT(refusal(R"({"return":{},"id":"1"})"), HasSubstr("type of 'id'"));
-  EXPECT_THAT(refusal(R"({"return":{},"id":-1})"), HasSubstr("type of 'id'"));
+  EXPECT_THAT(refusal(R"({"return":{},"id":1})"), HasSubstr("type of 'id'"));
+  EXPECT_THAT(refusal(R"({"return":{},"id":null})"), HasSubstr("type of 'id'"));
   EXPECT_THAT(refusal(R"({"error":{"class":"GenericError"}})"), HasSubstr("without 'desc'"));
   EXPECT_THAT(refusal(R"({"error":"no"})"), HasSubstr("type of 'error'"));
   EXPECT_THAT(refusal(R"({"event":3})"), HasSubstr("type of 'event'"));
@@ -160,10 +160,10 @@ TEST(ParseRequest, ReadsQemusStrings) {
 }
 
 TEST(Encode, WritesOneLine) {
-  EXPECT_EQ(encode("query-status", nullptr, 1), "{\"execute\":\"query-status\",\"id\":1}\n");
-  EXPECT_EQ(encode("device_del", {{"id", "a\n\"é"}}, 2),
-            "{\"arguments\":{\"id\":\"a\\n\\\"\\u00e9\"},\"execute\":\"device_del\",\"id\":2}\n");
-  EXPECT_THROW(encode("device_del", {{"id", "\xff"}}, 3), ProtocolError);
+  EXPECT_EQ(encode("query-status", nullptr, "libvirt-1"), "{\"execute\":\"query-status\",\"id\":\"libvirt-1\"}\n");
+  EXPECT_EQ(encode("device_del", {{"id", "a\n\"é"}}, "libvirt-2"),
+            "{\"arguments\":{\"id\":\"a\\n\\\"\\u00e9\"},\"execute\":\"device_del\",\"id\":\"libvirt-2\"}\n");
+  EXPECT_THROW(encode("device_del", {{"id", "\xff"}}, "libvirt-3"), ProtocolError);
 }
 
 TEST(ParseObject, AKeyStandsInAnObjectOnce) {

@@ -56,15 +56,16 @@ Json nested(const Properties& properties) {
   return object;
 }
 
-/// StratoVirt's blockdev-add has QEMU's shape, where its -drive is flat and text.
-Json stratovirt_drive(const Properties& drive) {
+/// StratoVirt's blockdev-add has QEMU's shape, where its -drive is flat and text; the original's has a word of its own
+/// for io_uring.
+Json stratovirt_drive(const Properties& drive, const Capabilities& capabilities) {
   Json object = {{"file", {{"driver", "file"}}}};
   for (const auto& [name, value] : drive) {
     const Json json = to_json(value);
     if (name == "file") {
       object["file"]["filename"] = json;
     } else if (name == "aio") {
-      object["file"]["aio"] = json;
+      object["file"]["aio"] = json == "io_uring" && !capabilities.is_own() ? Json("iouring") : json;
     } else if (name == "direct") {
       object["cache"]["direct"] = json == "true";
     } else if (name == "id" || name == "format" || name == "readonly") {
@@ -76,14 +77,21 @@ Json stratovirt_drive(const Properties& drive) {
   return object;
 }
 
-Json arguments(const Option& option, const Form& form, Kind kind) {
-  if (option.flag == "-drive") return stratovirt_drive(option.properties);
-  Json object = nested(option.properties);
-  object[form.head] = option.head;
-  if (kind == Kind::stratovirt && option.flag == "-device" && object.contains("bootindex")) {
+/// StratoVirt's device_add, whose members have types of their own.
+void as_stratovirt_device(Json& object) {
+  if (object.contains("bootindex")) {
     object["boot_index"] = object["bootindex"];
     object.erase("bootindex");
   }
+  if (object.contains("mq")) object["mq"] = object["mq"] == true ? "on" : "off";
+  if (object.contains("vectors")) object["vectors"] = object["vectors"].dump();
+}
+
+Json arguments(const Option& option, const Form& form, const Capabilities& capabilities) {
+  if (option.flag == "-drive") return stratovirt_drive(option.properties, capabilities);
+  Json object = nested(option.properties);
+  object[form.head] = option.head;
+  if (capabilities.kind == Kind::stratovirt && option.flag == "-device") as_stratovirt_device(object);
   return object;
 }
 
@@ -121,7 +129,7 @@ std::vector<Attachment> attach(const domain::Domain& domain, const domain::Devic
   std::vector<Attachment> result;
   for (const Option& option : device_options(domain, device, resources, capabilities)) {
     const Form& form = form_of(option);
-    Json added = arguments(option, form, capabilities.kind);
+    Json added = arguments(option, form, capabilities);
     const Json name = added.at(form.key);
     result.push_back({{form.add, std::move(added)}, Request{form.remove, {{form.key, name}}}});
   }

@@ -22,7 +22,7 @@ using core::asio::redirect_error;
 using core::asio::use_awaitable;
 using namespace core::asio::experimental::awaitable_operators;
 
-constexpr std::chrono::milliseconds connect_interval{2};
+constexpr std::chrono::milliseconds first_pause{2}, longest_pause{100}, throttle_pause{100};
 
 Task<void> until(Monitor::Clock::time_point deadline) {
   core::asio::steady_timer timer(co_await core::asio::this_coro::executor, deadline);
@@ -70,16 +70,18 @@ struct Monitor::Turn {
 Monitor::Monitor(Socket socket, OnEvent on_event)
     : socket_(std::move(socket)),
       on_event_(std::move(on_event)),
-      changed_(static_cast<core::asio::io_context&>(socket_.get_executor().context())) {}
+      changed_(static_cast<core::asio::io_context&>(socket_.get_executor().context())),
+      over_(static_cast<core::asio::io_context&>(socket_.get_executor().context())) {}
 
-Task<std::shared_ptr<Monitor>> Monitor::connect(std::string folder, std::string name, Clock::time_point deadline,
-                                                std::function<bool()> gone, OnEvent on_event) {
+Task<std::shared_ptr<Monitor>> Monitor::connect(core::Loop& loop, std::string folder, std::string name,
+                                                Clock::time_point deadline, std::function<bool()> gone,
+                                                OnEvent on_event) {
   auto executor = co_await core::asio::this_coro::executor;
   // A socket's address holds 107 bytes: long paths are reached through the folder's descriptor.
   const base::UniqueFd at = base::open_file(folder, O_PATH | O_DIRECTORY);
   const std::string path = "/proc/self/fd/" + std::to_string(at.get()) + "/" + name;
   Socket socket(executor);
-  for (;;) {
+  for (auto pause = first_pause;; pause = std::min(2 * pause, longest_pause)) {
     boost::system::error_code error;
     socket.open();
     co_await socket.async_connect(boost::asio::local::stream_protocol::endpoint(path),
@@ -90,10 +92,10 @@ Task<std::shared_ptr<Monitor>> Monitor::connect(std::string folder, std::string 
     if (Clock::now() >= deadline) {
       throw Error(ErrorCode::operation_timeout, "cannot connect to monitor: " + error.message());
     }
-    co_await core::sleep(connect_interval);
+    co_await core::sleep(pause);
   }
   std::shared_ptr<Monitor> monitor(new Monitor(std::move(socket), std::move(on_event)));
-  core::asio::co_spawn(executor, read_forever(monitor), core::asio::detached);
+  loop.spawn(read_forever(monitor));
   try {
     co_await monitor->shake_hands(deadline);
   } catch (...) {
@@ -159,7 +161,13 @@ void Monitor::fail(const std::string& why) {
   socket_.close(ignored);
   on_event_ = nullptr;
   changed_.notify();
+  over_.notify();
   for (core::Signal* waiter : waiting_) waiter->notify();
+}
+
+Task<void> Monitor::closed() {
+  const auto self = shared_from_this();
+  while (!broken_) co_await over_.wait();
 }
 
 void Monitor::close() {
@@ -170,17 +178,18 @@ void Monitor::wake_next() {
   if (!busy_ && !waiting_.empty()) waiting_.front()->notify();
 }
 
+void Monitor::check(const std::string& command, Clock::time_point deadline) const {
+  if (broken_) throw Error(ErrorCode::internal_error, *broken_);
+  if (Clock::now() >= deadline) {
+    throw Error(ErrorCode::operation_timeout, "the emulator did not answer '" + command + "' in time");
+  }
+}
+
 Task<Monitor::Answer> Monitor::round(std::string command, emulator::Json arguments, std::chrono::milliseconds limit,
                                      int fd) {
   const auto self = shared_from_this();
   const auto deadline = Clock::now() + limit;
-  const auto check = [&] {
-    if (broken_) throw Error(ErrorCode::internal_error, *broken_);
-    if (Clock::now() >= deadline) {
-      throw Error(ErrorCode::operation_timeout, "the emulator did not answer '" + command + "' in time");
-    }
-  };
-  check();
+  check(command, deadline);
   if (busy_ || !waiting_.empty()) {
     core::Signal signal(static_cast<core::asio::io_context&>(socket_.get_executor().context()));
     waiting_.push_back(&signal);
@@ -194,13 +203,25 @@ Task<Monitor::Answer> Monitor::round(std::string command, emulator::Json argumen
     } leave{*this, &signal};
     while (busy_ || waiting_.front() != &signal) {
       co_await (signal.wait() || until(deadline));
-      check();
+      check(command, deadline);
     }
   }
-  Turn turn(*this);
+  const Turn turn(*this);
+  for (;;) {
+    Answer answer = co_await ask(command, arguments, deadline, fd);
+    const auto* refusal = std::get_if<qmp::ErrorReply>(&answer);
+    if (!refusal || refusal->error_class != "OperationThrottled") co_return answer;
+    // StratoVirt does what more than 100 commands a second ask only when it is asked again.
+    co_await core::sleep(throttle_pause);
+    check(command, deadline);
+  }
+}
+
+Task<Monitor::Answer> Monitor::ask(std::string command, emulator::Json arguments, Clock::time_point deadline, int fd) {
+  last_id_ = "libvirt-" + std::to_string(++asked_);
   std::string bytes;
   try {
-    bytes = qmp::encode(command, arguments, ++last_id_);
+    bytes = qmp::encode(command, arguments, last_id_);
   } catch (const qmp::ProtocolError& wrong) {
     throw Error(ErrorCode::invalid_arg, wrong.what());
   }
@@ -213,10 +234,10 @@ Task<Monitor::Answer> Monitor::round(std::string command, emulator::Json argumen
       out = static_cast<std::size_t>(sent);
     } else if (sent < 0 && errno != EAGAIN && errno != EINTR) {
       fail(std::string("cannot write to the monitor: ") + std::strerror(errno));
-      check();
+      check(command, deadline);
     } else {
       co_await (socket_.async_wait(Socket::wait_write, redirect_error(use_awaitable, error)) || until(deadline));
-      check();
+      check(command, deadline);
     }
   }
   co_await (core::asio::async_write(socket_, core::asio::buffer(bytes) + out, redirect_error(use_awaitable, error)) ||
@@ -228,7 +249,7 @@ Task<Monitor::Answer> Monitor::round(std::string command, emulator::Json argumen
   }
   while (std::holds_alternative<std::monostate>(answer_)) {
     if (Clock::now() >= deadline) ++given_up_;
-    check();
+    check(command, deadline);
     co_await (changed_.wait() || until(deadline));
   }
   co_return std::exchange(answer_, {});
@@ -257,7 +278,7 @@ Task<std::string> Monitor::pass_through(std::string text) {
   const auto* refusal = std::get_if<qmp::ErrorReply>(&answer);
   // The members stay in the emulator's order, and the client's own id stands where ours was.
   auto reply = nlohmann::ordered_json::parse(refusal ? refusal->text : std::get<qmp::Reply>(answer).text);
-  reply["id"] = object.value("id", emulator::Json("libvirt-" + std::to_string(last_id_)));
+  reply["id"] = object.value("id", emulator::Json(last_id_));
   co_return reply.dump();
 }
 

@@ -29,8 +29,9 @@ class Monitor : public std::enable_shared_from_this<Monitor> {
   /// Connects to the socket `name` in `folder` and gets through the handshake. The socket may not be there yet: tried
   /// until `deadline` or until `gone` says that the emulator has ended. Throws Error: OPERATION_TIMEOUT,
   /// INTERNAL_ERROR.
-  static core::Task<std::shared_ptr<Monitor>> connect(std::string folder, std::string name, Clock::time_point deadline,
-                                                      std::function<bool()> gone, OnEvent on_event);
+  static core::Task<std::shared_ptr<Monitor>> connect(core::Loop& loop, std::string folder, std::string name,
+                                                      Clock::time_point deadline, std::function<bool()> gone,
+                                                      OnEvent on_event);
   ~Monitor() = default;
 
   /// Sends a command and waits for its reply's "return". Throws Error: INTERNAL_ERROR with the emulator's own words
@@ -44,6 +45,8 @@ class Monitor : public std::enable_shared_from_this<Monitor> {
   core::Task<std::string> pass_through(std::string text);
 
   bool broken() const { return broken_.has_value(); }
+  /// Waits until it is.
+  core::Task<void> closed();
   /// Ends the connection; commands under way fail.
   void close();
 
@@ -56,6 +59,8 @@ class Monitor : public std::enable_shared_from_this<Monitor> {
   static core::Task<void> read_forever(std::shared_ptr<Monitor> self);
   core::Task<void> shake_hands(Clock::time_point deadline);
   core::Task<Answer> round(std::string command, emulator::Json arguments, std::chrono::milliseconds limit, int fd = -1);
+  core::Task<Answer> ask(std::string command, emulator::Json arguments, Clock::time_point deadline, int fd);
+  void check(const std::string& command, Clock::time_point deadline) const;
   void take(qmp::Message message);
   void fail(const std::string& why);
   void wake_next();
@@ -63,11 +68,13 @@ class Monitor : public std::enable_shared_from_this<Monitor> {
   Socket socket_;
   OnEvent on_event_;
   qmp::Decoder decoder_;
-  std::uint64_t last_id_ = 0;
+  std::uint64_t asked_ = 0;  ///< commands that were sent
+  std::string last_id_;      ///< of the last of them
   bool busy_ = false;
   unsigned given_up_ = 0;              ///< commands nobody waits for any more whose replies have not come
   std::deque<core::Signal*> waiting_;  ///< for their turn
   core::Signal changed_;               ///< an answer came, or the connection broke
+  core::Signal over_;                  ///< the connection broke
   Answer answer_;
   bool greeted_ = false;
   std::optional<std::string> broken_;  ///< why

@@ -13,6 +13,8 @@
 #include <thread>
 
 #include "base/unique_fd.h"
+#include "driver/emulator/example_for_test.h"
+#include "driver/emulator/original_for_test.h"
 #include "driver/instance/run_for_test.h"
 
 namespace instance {
@@ -32,7 +34,7 @@ using testing::StartsWith;
 constexpr char greeting[] =
     R"({"QMP": {"version": {"qemu": {"micro": 0, "minor": 2, "major": 7}, "package": ""}, "capabilities": []}})"
     "\r\n";
-constexpr char capable[] = R"({"return": {}, "id": 1})";
+constexpr char capable[] = R"({"return": {}, "id": "libvirt-1"})";
 constexpr milliseconds soon{300};
 
 /// The emulator's end of the socket: a thread that says what its script makes it say, true or not.
@@ -104,6 +106,13 @@ class Peer {
       if (!say(Json{{"return", command["execute"]}, {"id", command["id"]}}.dump() + "\n")) return;
     }
   }
+  /// Is a StratoVirt 2.5.0: takes a command a read, a descriptor with it or not.
+  void be_the_original() {
+    emulator::test::Original original;
+    std::array<char, 4096> bytes{};
+    for (ssize_t got; (got = recv(socket_.get(), bytes.data(), bytes.size(), 0)) > 0;)
+      if (!say(original.answer({bytes.data(), static_cast<std::size_t>(got)}).dump())) return;
+  }
   void hang_up() { socket_.reset(); }
   /// Says nothing until the other end gives up.
   void stay_silent() {
@@ -126,12 +135,13 @@ class MonitorTest : public testing::Test {
  public:
   std::shared_ptr<Monitor> connect(Peer::Script script, milliseconds limit = test::patience) {
     peer.emplace(folder.path + "/monitor.sock", std::move(script));
-    return monitor = run(loop, Monitor::connect(
-                                   folder.path, "monitor.sock", Monitor::Clock::now() + limit, [] { return false; },
-                                   [this](const qmp::Event& event) {
-                                     events.push_back(event.name);
-                                     if (on_event) on_event(event);
-                                   }));
+    return monitor =
+               run(loop, Monitor::connect(
+                             loop, folder.path, "monitor.sock", Monitor::Clock::now() + limit, [] { return false; },
+                             [this](const qmp::Event& event) {
+                               events.push_back(event.name);
+                               if (on_event) on_event(event);
+                             }));
   }
   Json execute(const std::string& command, milliseconds limit = test::patience, Json arguments = nullptr) {
     return run(loop, monitor->execute({command, std::move(arguments)}, limit));
@@ -157,6 +167,42 @@ TEST_F(MonitorTest, CommandsAreAnswered) {
   });
   EXPECT_EQ(execute("query-status"), "query-status");
   EXPECT_EQ(execute("stop"), "stop");
+}
+
+constexpr char original_greeting[] =
+    R"({"QMP":{"version":{"qemu":{"micro":1,"minor":0,"major":5},"package":"StratoVirt-2.5.0"},"capabilities":[]}})";
+
+TEST_F(MonitorTest, TheOriginalIsDriven) {
+  connect([](Peer& peer) {
+    peer.say(original_greeting);
+    peer.be_the_original();
+  });
+  using namespace emulator;
+  const Capabilities original = assumed(Kind::stratovirt, domain::Arch::x86_64);
+  const auto domain = emulator::test::example(domain::Type::kvm);
+  EXPECT_EQ(read_status(execute(query_status().command)).state, "paused");
+  EXPECT_EQ(read_chardevs(execute(query_chardev().command)).at(0).pty_path, "/dev/pts/0");
+  EXPECT_EQ(read_vcpus(execute(query_vcpus(original).command)).size(), 1U);
+  run(loop, monitor->give("fd-net0-0", base::UniqueFd(dup(0))));
+  for (const domain::Device& device : {domain::Device(domain.disks[0]), domain::Device(domain.interfaces[0])}) {
+    for (Attachment& step : attach(domain, device, emulator::test::resources(), original))
+      run(loop, monitor->execute(std::move(step.request)));
+    run(loop, monitor->execute(detach(device)));
+    for (Request& request : after_detach(device)) run(loop, monitor->execute(std::move(request)));
+  }
+  for (Request request : {cont(), set_balloon(1024), query_balloon(), system_powerdown(original), stop(), quit()})
+    run(loop, monitor->execute(std::move(request)));
+  monitor->close();
+}
+
+TEST_F(MonitorTest, MoreCommandsThanTheOriginalTakesASecondAreSentLater) {
+  connect([](Peer& peer) {
+    peer.say(original_greeting);
+    peer.be_the_original();
+  });
+  for (int i = 0; i < 250; ++i) execute("query-status");
+  EXPECT_EQ(error_of([&] { execute("query-status", soon, Json{{"no", "such"}}); }).code(), ErrorCode::internal_error);
+  monitor->close();
 }
 
 TEST_F(MonitorTest, ADescriptorIsHandedOverWithItsName) {
@@ -202,9 +248,9 @@ TEST_F(MonitorTest, ASocketThatComesLateIsWaitedFor) {
       peer.serve();
     });
   });
-  monitor = run(
-      loop, Monitor::connect(
-                folder.path, "monitor.sock", Monitor::Clock::now() + test::patience, [] { return false; }, nullptr));
+  monitor = run(loop, Monitor::connect(
+                          loop, folder.path, "monitor.sock", Monitor::Clock::now() + test::patience,
+                          [] { return false; }, nullptr));
   late.join();
   EXPECT_EQ(execute("stop"), "stop");
 }
@@ -213,7 +259,7 @@ TEST_F(MonitorTest, ConnectingEndsWithItsLimitAndWithTheEmulator) {
   const auto connect_to_none = [&](bool gone) {
     return error_of([&] {
       run(loop, Monitor::connect(
-                    folder.path, "monitor.sock", Monitor::Clock::now() + soon, [gone] { return gone; }, nullptr));
+                    loop, folder.path, "monitor.sock", Monitor::Clock::now() + soon, [gone] { return gone; }, nullptr));
     });
   };
   const Error late = connect_to_none(false);
@@ -232,9 +278,9 @@ TEST_F(MonitorTest, AFolderTooLongForASocketAddressIsReached) {
     peer.serve();
   });
   std::filesystem::rename(folder.path + "/monitor.sock", long_folder + "/monitor.sock");
-  monitor = run(
-      loop, Monitor::connect(
-                long_folder, "monitor.sock", Monitor::Clock::now() + test::patience, [] { return false; }, nullptr));
+  monitor = run(loop, Monitor::connect(
+                          loop, long_folder, "monitor.sock", Monitor::Clock::now() + test::patience,
+                          [] { return false; }, nullptr));
   EXPECT_EQ(execute("stop"), "stop");
   monitor->close();
 }
@@ -286,14 +332,14 @@ INSTANTIATE_TEST_SUITE_P(
                                  ErrorCode::internal_error, "the emulator closed its monitor"},
                     BadHandshake{"DoesNotAnswer", [](Peer& peer) { peer.say(greeting); }, ErrorCode::operation_timeout,
                                  "did not answer 'qmp_capabilities' in time"},
-                    BadHandshake{"Refuses",
-                                 [](Peer& peer) {
-                                   peer.say(greeting);
-                                   peer.hear();
-                                   peer.say(R"({"error": {"class": "GenericError", "desc": "not today"}, "id": 1})");
-                                 },
-                                 ErrorCode::internal_error,
-                                 "unable to execute QEMU command 'qmp_capabilities': not today"},
+                    BadHandshake{
+                        "Refuses",
+                        [](Peer& peer) {
+                          peer.say(greeting);
+                          peer.hear();
+                          peer.say(R"({"error": {"class": "GenericError", "desc": "not today"}, "id": "libvirt-1"})");
+                        },
+                        ErrorCode::internal_error, "unable to execute QEMU command 'qmp_capabilities': not today"},
                     BadHandshake{"Garbage", [](Peer& peer) { peer.say("220 smtp.example.org ESMTP\r\n"); },
                                  ErrorCode::internal_error, "the emulator does not speak QMP"},
                     BadHandshake{"AnArray", [](Peer& peer) { peer.say("[1, 2]\n"); }, ErrorCode::internal_error,
@@ -333,7 +379,7 @@ TEST_F(MonitorTest, AnErrorIsSaidInTheEmulatorsWords) {
   connect([](Peer& peer) {
     peer.greet();
     peer.hear();
-    peer.say(R"({"error": {"class": "GenericError", "desc": "no such device"}, "id": 2})");
+    peer.say(R"({"error": {"class": "GenericError", "desc": "no such device"}, "id": "libvirt-2"})");
     peer.serve();
   });
   const Error error = error_of([&] { execute("device_del"); });
@@ -358,10 +404,10 @@ TEST_F(MonitorTest, AnswersToWhatWasNotAskedAreNotTaken) {
   connect([](Peer& peer) {
     peer.greet();
     peer.hear();
-    for (const char* id : {"0", "1", "3", "18446744073709551615"}) {
-      peer.say(std::string(R"({"return": "a lie", "id": )") + id + "}\n");
+    for (const char* id : {"", "2", "libvirt-1", "libvirt-3", "libvirt-02", "libvirt-2 "}) {
+      peer.say(std::string(R"({"return": "a lie", "id": ")") + id + "\"}\n");
     }
-    peer.say(R"({"return": "the truth", "id": 2})");
+    peer.say(R"({"return": "the truth", "id": "libvirt-2"})");
     peer.serve();
   });
   EXPECT_EQ(execute("query-status"), "the truth");
@@ -379,7 +425,7 @@ TEST_F(MonitorTest, ALateAnswerIsNotTakenForTheNextCommand) {
       const Json second = peer.hear();  // comes when the first was given up
       Json late = {{"return", "late"}}, true_one = {{"return", "in time"}};
       if (with_id) {
-        late["id"] = 2;
+        late["id"] = "libvirt-2";
         true_one["id"] = second["id"];
       }
       peer.say(late.dump() + "\n" + true_one.dump() + "\n");
@@ -401,7 +447,7 @@ TEST_F(MonitorTest, EventsBetweenAreDeliveredInOrder) {
     const std::string event = R"(, "timestamp": {"seconds": 1, "microseconds": 2}})";
     peer.say(R"({"event": "STOP")" + event + "\n");
     peer.hear();
-    peer.say(R"({"event": "RESUME")" + event + R"({"return": 5, "id": 2}{"event": "RESET")" + event);
+    peer.say(R"({"event": "RESUME")" + event + R"({"return": 5, "id": "libvirt-2"}{"event": "RESET")" + event);
     peer.stay_silent();
   });
   EXPECT_EQ(execute("query-status"), 5);

@@ -105,7 +105,7 @@ Task<void> Instance::reconnect(std::string state_file) {
   }
   try {
     const auto gone = [self] { return !self->running_; };
-    auto monitor = co_await Monitor::connect(running_->folder.path(), "monitor.sock",
+    auto monitor = co_await Monitor::connect(environment_.loop, running_->folder.path(), "monitor.sock",
                                              Monitor::Clock::now() + reconnect_limit, gone, event_handler());
     if (gone()) co_return;
     running_->monitor = monitor;

@@ -347,8 +347,8 @@ Task<void> Instance::launch(domain::Domain description, int id, bool paused) {
 Task<void> Instance::follow(bool paused) {
   const auto gone = [self = shared_from_this()] { return !self->running_; };
   if (gone()) co_return;  // it was before anybody watched
-  auto monitor = co_await Monitor::connect(running_->folder.path(), monitor_name, Monitor::Clock::now() + start_limit,
-                                           gone, event_handler());
+  auto monitor = co_await Monitor::connect(environment_.loop, running_->folder.path(), monitor_name,
+                                           Monitor::Clock::now() + start_limit, gone, event_handler());
   if (gone()) throw Error(ErrorCode::internal_error, "process exited while connecting to monitor");
   running_->monitor = monitor;
   const auto chardevs = emulator::read_chardevs(co_await monitor->execute(emulator::query_chardev()));
