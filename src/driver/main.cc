@@ -57,6 +57,9 @@ void serve(const Options& options, service::Background* background) {
 
   constexpr std::size_t pool_threads = 16;  // waits for disks, not for processors
   core::Loop loop(pool_threads);
+  loop.on_failure([](const std::string& whose, const std::string& why) {
+    spdlog::error("{} met with what it did not expect, and that work has ended: {}", whose, why);
+  });
   registry::Registry registry(loop, layout, settings, [](const std::string& problem) { spdlog::warn("{}", problem); });
   api::Driver driver{loop, layout, registry, {}, {}};
   registry.on_event([&](const auto& from, const auto& event) { api::deliver(driver, from, event); });
@@ -66,13 +69,20 @@ void serve(const Options& options, service::Background* background) {
   std::optional<service::SocketFiles> sockets;
   core::asio::signal_set signals(loop.context(), SIGTERM, SIGINT, SIGQUIT);
   signals.async_wait([&](const boost::system::error_code&, int) { loop.stop(); });
-  loop.spawn([](auto* recovered, auto* to, auto* where, auto* how, auto* made, auto* behind) -> core::Task<void> {
-    co_await recovered->recover();
-    made->emplace(service::listen(*to, *where, *how));
-    sd_notify(0, "READY=1");
-    if (behind) behind->ready();
-    spdlog::info("serving");
-  }(&registry, &server, &layout, &config, &sockets, background));
+  std::exception_ptr failed;  // a daemon that cannot serve ends
+  loop.spawn([](auto* recovered, auto* to, auto* where, auto* how, auto* made, auto* behind, core::Loop* of,
+                std::exception_ptr* why) -> core::Task<void> {
+    try {
+      co_await recovered->recover();
+      made->emplace(service::listen(*to, *where, *how));
+      sd_notify(0, "READY=1");
+      if (behind) behind->ready();
+      spdlog::info("serving");
+    } catch (...) {
+      *why = std::current_exception();
+      of->stop();
+    }
+  }(&registry, &server, &layout, &config, &sockets, background, &loop, &failed));
   if (options.timeout) loop.spawn(end_when_idle(&loop, &server, &registry, std::chrono::seconds(options.timeout)));
   if (!options.pid_file.empty()) base::replace_file(options.pid_file, std::to_string(getpid()) + "\n", 0644);
   struct End {  // what is under way goes before that to which it refers, whether run() returns or throws
@@ -87,6 +97,7 @@ void serve(const Options& options, service::Background* background) {
     const End end{loop, server};
     loop.run();
   }
+  if (failed) std::rethrow_exception(failed);
   if (!options.pid_file.empty()) base::remove_file(options.pid_file);
 }
 

@@ -1,8 +1,6 @@
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
@@ -12,7 +10,9 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <chrono>
 #include <exception>
+#include <functional>
 #include <future>
+#include <string>
 #include <type_traits>
 #include <utility>
 
@@ -31,12 +31,13 @@ class Loop {
 
   asio::io_context& context() { return context_; }
 
-  /// Starts a coroutine that nobody waits for. An exception out of it ends run().
-  void spawn(Task<void> task) {
-    asio::co_spawn(context_, std::move(task), [](std::exception_ptr error) {
-      if (error) std::rethrow_exception(error);
-    });
-  }
+  /// Starts a coroutine that nobody waits for. An exception out of it ends this work and no other: it goes to
+  /// on_failure() with `whose`, a few words on what it was for. There is no other way to start one.
+  void spawn(Task<void> task, std::string whose = "the daemon");
+
+  /// Is told what ended work that nobody waits for. Where there is none, the exception ends run().
+  using OnFailure = std::function<void(const std::string& whose, const std::string& why)>;
+  void on_failure(OnFailure on_failure) { on_failure_ = std::move(on_failure); }
 
   /// Runs `work` on the pool and goes on in the loop with what it returned or threw.
   template <class F>
@@ -55,8 +56,8 @@ class Loop {
     co_return result.get();
   }
 
-  /// Serves until stop().
-  void run() { context_.run(); }
+  /// Serves until stop(). An exception out of a handler ends that handler alone, as one out of a coroutine.
+  void run();
   void stop() { context_.stop(); }
   /// Destroys what run() left under way, while that to which it refers is still there.
   void abandon() {
@@ -77,8 +78,12 @@ class Loop {
     using thread_pool::thread_pool;
   };
 
+  /// Tells of `error`, or throws it where nobody is to be told.
+  void report(const std::string& whose, const std::exception_ptr& error) const;
+
   Context context_;
   Pool pool_;
+  OnFailure on_failure_;
 };
 
 /// Suspends the calling coroutine.

@@ -95,7 +95,7 @@ Task<std::shared_ptr<Monitor>> Monitor::connect(core::Loop& loop, std::string fo
     co_await core::sleep(pause);
   }
   std::shared_ptr<Monitor> monitor(new Monitor(std::move(socket), std::move(on_event)));
-  loop.spawn(read_forever(monitor));
+  loop.spawn(read_forever(monitor), "the monitor in '" + folder + "'");
   try {
     co_await monitor->shake_hands(deadline);
   } catch (...) {

@@ -1,5 +1,6 @@
 #include "driver/registry/registry.h"
 
+#include <boost/asio/co_spawn.hpp>
 #include <filesystem>
 #include <set>
 
