@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import pwd
+import resource
 import signal
 import socket
 import subprocess
@@ -21,6 +22,7 @@ from lib.wait import until
 PAUSED = libvirt.VIR_DOMAIN_START_PAUSED
 # The promise is a second; a wait that fails a test is five times as long.
 DEATH_SECONDS = 5
+FORM_0 = pathlib.Path(__file__).parents[1] / "data/state/form-0.json"
 
 
 def full(image):
@@ -254,6 +256,95 @@ def test_state_files_that_cannot_be_read_are_kept_aside(mortal):
     mortal.virsh("destroy", "sound")
 
 
+def ten_machines(mortal):
+    """Half of them paused, each third transient; their names, and what is seen of each."""
+    names = [f"machine-{number}" for number in range(10)]
+    for number, name in enumerate(names):
+        text, paused = xml.bare(name, devices=xml.CONSOLE), ["--paused"] if number % 2 else []
+        if number % 3:
+            mortal.define(text)
+            mortal.virsh("start", name, *paused)
+        else:
+            mortal.create(text, *paused)
+    return names
+
+
+def looks(mortal, names):
+    return {name: (mortal.virsh("dumpxml", name), mortal.virsh("domid", name), mortal.virsh("domstate", name), mortal.pid(name)) for name in names}
+
+
+def test_machines_of_an_older_daemon_are_found(mortal):
+    """What it wrote down has no member that is newer than its form (tests/data/state)."""
+    names = ten_machines(mortal)
+    old = set(json.loads(FORM_0.read_text()))
+    before = looks(mortal, names)
+    with Console(mortal.server.uri, names[0]) as console:
+        console.connected()
+        mortal.server.kill()
+        console.expect("Disconnected from")
+    for path in mortal.state.glob("*.json"):
+        path.write_text(json.dumps({key: value for key, value in json.loads(path.read_text()).items() if key in old}))
+    mortal.start()
+    assert looks(mortal, names) == before
+    for name in names:
+        mortal.virsh("resume" if before[name][2] == "paused" else "suspend", name)
+    with Console(mortal.server.uri, names[0]) as console:
+        console.connected()
+        console.leave()
+
+
+def test_machines_are_not_lost_for_want_of_descriptors(mortal):
+    names = ten_machines(mortal)
+    before = looks(mortal, names)
+    mortal.server.kill()
+    command = mortal.server.command
+    mortal.server.command = ["prlimit", "--nofile=48:4096", *command]
+    mortal.start()
+    mortal.server.command = command
+    assert looks(mortal, names) == before
+    assert "Too many open files" in mortal.server.tail(40)
+    for name in names:
+        refused = subprocess.run([*mortal.virsh.command, "start", name], capture_output=True, text=True)
+        assert refused.returncode == 1 and "already" in refused.stderr
+    resource.prlimit(mortal.server.pid, resource.RLIMIT_NOFILE, (4096, 4096))
+    for name in names:
+        word = "resume" if before[name][2] == "paused" else "suspend"
+        until(lambda: not subprocess.run([*mortal.virsh.command, word, name], capture_output=True).returncode, f"{name} to be in reach", 90)
+
+
+def test_an_emulator_that_stands_is_in_reach_once_it_goes_on(mortal):
+    for name in ("stands", "answers"):
+        mortal.create(xml.bare(name))
+    pid = mortal.pid("stands")
+    mortal.server.kill()
+    os.kill(pid, signal.SIGSTOP)
+    mortal.start()
+    assert mortal.seen("stands").startswith("running")
+    mortal.virsh("suspend", "answers")
+    assert subprocess.run([*mortal.virsh.command, "suspend", "stands"], capture_output=True).returncode == 1
+    os.kill(pid, signal.SIGCONT)
+    until(lambda: not subprocess.run([*mortal.virsh.command, "suspend", "stands"], capture_output=True).returncode, "it to be in reach", 60)
+    assert mortal.seen("stands").startswith("paused") and mortal.pid("stands") == pid
+
+
+def test_a_damaged_state_file_starts_no_second_emulator(mortal):
+    mortal.define(xml.bare("once"))
+    mortal.virsh("start", "once")
+    pid, path = mortal.pid("once"), next(mortal.state.glob("*.json"))
+    mortal.server.kill()
+    state = json.loads(path.read_text())
+    del state["pid"]
+    path.write_text(json.dumps(state))
+    mortal.start()
+    assert mortal.seen("once").startswith("no state")
+    refused = subprocess.run([*mortal.virsh.command, "start", "once"], capture_output=True, text=True)
+    assert refused.returncode == 1 and str(pid) in refused.stderr and str(path) in refused.stderr
+    assert host.emulator_pid(mortal.virsh("domuuid", "once")) == pid
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: not os.path.exists(f"/proc/{pid}/exe"), "the emulator to be gone")
+    mortal.virsh("start", "once")
+
+
 def test_a_process_that_only_has_the_number_of_an_emulator_is_left_alone(mortal):
     mortal.define(xml.bare("gone"))
     mortal.virsh("start", "gone")
@@ -293,6 +384,18 @@ def test_a_guest_that_restarts_stays_the_domain_it_was(boot, virsh, command):
     assert boot_id(machine) != before
     assert machine.domain.ID() == number and host.emulator_pid(machine.uuid) == pid
     assert virsh("domstate", machine.name) == "running"
+
+
+def test_a_guest_that_switches_its_slots_off(boot, virsh):
+    """What it takes from itself, buses in use too, is gone from the description; the machine stays."""
+    machine = boot()
+    pid = host.emulator_pid(machine.uuid)
+    with machine.console("--force") as console:
+        console.connected().login()
+        console.type("cd /sys/bus/pci/slots; (trap '' HUP; sleep 1; for slot in *; do echo 0 > $slot/power; done) &\r")
+        until(lambda: "<alias name='virtio-serial0'/>" not in virsh("dumpxml", machine.name), "the console's bus to be gone", 60)
+    assert virsh("domstate", machine.name) == "running" and host.emulator_pid(machine.uuid) == pid
+    virsh("suspend", machine.name)
 
 
 def test_on_reboot_destroy(boot, virsh, events):

@@ -17,7 +17,7 @@ from world import World, descriptors, emulators, status_kib
 
 LIAR = pathlib.Path(__file__).with_name("liar")
 HOW = re.findall(r"^def (\w+)\(truth\):", LIAR.read_text(), re.M)
-WAITING = {"silent", "slow", "other_id", "id_of_text", "blanks", "flood", "stops_reading", "wrong_kind", "wrong_list"}
+WAITING = {"silent", "slow", "other_id", "long_id", "throttles", "blanks", "flood", "stops_reading", "wrong_kind", "wrong_list"}
 # A start may take a minute and a command half of one. All others are promised a second; what is asserted is ten, for the liars want the processors too.
 START_SECONDS, COMMAND_SECONDS, OTHERS_SECONDS = 90, 60, 10
 MEMORY_KIB = 256 << 10

@@ -195,6 +195,20 @@ Device remove_device(Domain& domain, const Device& like) {
   return *std::move(removed);
 }
 
+void forget_device(Domain& domain, const std::string& alias) {
+  const auto is_it = [&](const auto& device) { return !alias.empty() && device.info.alias == alias; };
+  const auto forget_in = [&](auto& devices) {
+    if constexpr (requires { devices.reset(); }) {
+      if (devices && is_it(*devices)) devices.reset();
+    } else {
+      std::erase_if(devices, is_it);
+    }
+  };
+  const auto all = [&](auto&... kinds) { (forget_in(kinds), ...); };
+  all(domain.disks, domain.interfaces, domain.controllers, domain.consoles, domain.serials, domain.memballoon,
+      domain.rngs, domain.vsock, domain.hostdevs);
+}
+
 void update_device(Domain& domain, Device device) {
   std::visit(
       [&](auto& one) {

@@ -27,6 +27,10 @@ std::optional<Device> find_device(const Domain& domain, const std::string& alias
 /// PCI controller that a device stands behind.
 Device remove_device(Domain& domain, const Device& like);
 
+/// Takes the device of that alias out of what runs, whatever refers to it: it is gone. What stands on a controller that
+/// went stays until it goes by itself, as in libvirt.
+void forget_device(Domain& domain, const std::string& alias);
+
 /// Puts `device` in the place of the one it means; address, alias and boot order are kept where it has none of its own.
 /// Throws Error: DEVICE_MISSING.
 void update_device(Domain& domain, Device device);

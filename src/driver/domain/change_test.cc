@@ -107,6 +107,19 @@ TEST(Remove, TakesSerialPortAndItsConsoleTogether) {
   EXPECT_TRUE(domain.serials.empty());
 }
 
+TEST(Forget, TakesOutWhatIsGoneWhateverStandsOnIt) {
+  Domain domain = with(disk("vda") + balloon + "<serial type='pty'/>");
+  assign_aliases(domain);
+  const std::string bus = "pci." + std::to_string(domain.disks[0].info.address->bus);
+  for (const std::string& alias :
+       {bus, bus, std::string("balloon0"), std::string("serial0"), std::string("no-such"), std::string()})
+    forget_device(domain, alias);
+  EXPECT_FALSE(find_device(domain, bus));
+  EXPECT_EQ(targets(domain), std::vector<std::string>{"vda"});
+  EXPECT_FALSE(domain.memballoon);
+  EXPECT_TRUE(domain.serials.empty() && domain.consoles.empty());
+}
+
 TEST(Update, KeepsPlaceAliasAndBootOrder) {
   Domain domain = with(disk("vda", "<boot order='2'/><alias name='ua-a'/>" + at(0, 7)));
   update_device(domain, parse_device("<disk type='file'><source file='/new.img'/><target dev='vda' bus='virtio'/>"

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <set>
+#include <type_traits>
 #include <utility>
 
 #include "base/file.h"
@@ -56,9 +57,28 @@ struct Plan {
   domain::Domain after;
   domain::Device added;
 };
+/// The live description without what stands on a bus that the machine lost.
+domain::Domain standing(domain::Domain live) {
+  std::set<unsigned> buses = {0};
+  bool serial = false;
+  for (const domain::Controller& one : live.controllers) {
+    if (one.type == domain::Controller::Type::pci) buses.insert(one.index);
+    serial |= one.type == domain::Controller::Type::virtio_serial;
+  }
+  std::vector<std::string> lost;
+  domain::for_each_device(live, [&]<class T>(const T& one) {
+    bool homeless = one.info.address && !buses.contains(one.info.address->bus);
+    if constexpr (std::is_same_v<T, domain::Console>)
+      homeless |= one.target == domain::Console::Target::virtio && !serial;
+    if (homeless) lost.push_back(one.info.alias);
+  });
+  for (const std::string& alias : lost) domain::forget_device(live, alias);
+  return live;
+}
+
 Plan plan(const domain::Domain& live, domain::Device device) {
   const std::set<std::string> before = aliases_of(live);
-  Plan result{live, {}};
+  Plan result{standing(live), {}};
   domain::add_device(result.after, std::move(device));
   domain::validate(result.after);
   domain::assign_addresses(result.after, domain::Ports::as_they_are);
@@ -133,6 +153,7 @@ Task<void> Instance::attach_device(domain::Device device) {
   require_hotpluggable(device, "attach");
   const auto monitor = running().connected();
   const bool opened = (co_await with_commands(monitor, running_->capabilities)).takes_open_files();
+  const bool closes = opened || running().capabilities.kind == emulator::Kind::qemu;  // the original cannot
   if (!running_ || running_->monitor != monitor) throw Error(ErrorCode::operation_invalid, "domain is not running");
   auto [after, added] = plan(running_->live, std::move(device));
   const bool kvm = after.type == domain::Type::kvm;
@@ -145,15 +166,17 @@ Task<void> Instance::attach_device(domain::Device device) {
   };
   std::vector<emulator::Request> undo;
   std::exception_ptr failed;
+  require_same();
+  const int id = running_->id;
+  hold_events();  // of a device that is gone as soon as it came, too
   try {
-    require_same();
     running_->ownership.add(given.ownership.before());
-    keep_state();  // from here on a later daemon gives the image back
+    save(*running_, status_);  // from here on a later daemon gives the image back
     co_await environment_.loop.blocking([&] { given.ownership.give(); });
     given.ownership.release();
     for (auto& [name, fd] : given.fds) {
       co_await monitor->give(name, std::move(fd));
-      undo.push_back({"closefd", {{"fdname", name}}});
+      if (closes) undo.push_back({"closefd", {{"fdname", name}}});
     }
     require_same();
     for (emulator::Attachment& step : emulator::attach(after, named, given.resources, running_->capabilities)) {
@@ -164,22 +187,23 @@ Task<void> Instance::attach_device(domain::Device device) {
     if (const auto* card = std::get_if<domain::Interface>(&added); card && card->link == domain::Interface::Link::down)
       co_await monitor->execute(emulator::set_link(*card, false, running_->capabilities));
     require_same();
+    const std::string alias = domain::info(added).alias;
+    domain::Domain live = running_->live;
+    domain::add_device(live, added);
+    if (given.lock) running_->locks.emplace(alias, std::move(*given.lock));
+    set_live(std::move(live));
+    environment_.notify(*this, DeviceAdded{alias});
   } catch (...) {
     failed = std::current_exception();
   }
   if (failed) {
     std::ranges::reverse(undo);
     co_await try_all(monitor, std::move(undo));
-    if (const std::string* path = owned_file(added); path && running_) running_->ownership.give_back(*path);
+    if (const std::string* path = owned_file(added); path && is(id)) running_->ownership.give_back(*path);
     keep_state();
-    std::rethrow_exception(failed);
   }
-  const std::string alias = domain::info(added).alias;
-  if (given.lock) running_->locks.emplace(alias, std::move(*given.lock));
-  domain::Domain live = running_->live;
-  domain::add_device(live, std::move(added));
-  set_live(std::move(live));
-  environment_.notify(*this, DeviceAdded{alias});
+  release_events(id);
+  if (failed) std::rethrow_exception(failed);
 }
 
 Task<void> Instance::detach_device(domain::Device device, bool wait) {
@@ -205,16 +229,16 @@ Task<void> Instance::detach_device(domain::Device device, bool wait) {
 Task<void> Instance::finish_removal(std::string alias) {
   const auto self = shared_from_this();
   if (!running_) co_return;
+  const int id = running_->id;
   const auto device = domain::find_device(running_->live, alias);
-  const auto monitor = running_->monitor;
-  if (!device || !monitor) co_return;
-  co_await try_all(monitor, emulator::after_detach(*device));
-  if (!running_ || running_->monitor != monitor) co_return;
-  if (!domain::find_device(running_->live, alias)) co_return;  // told of twice, and the other was first
+  if (device && running_->monitor) co_await try_all(running_->monitor, emulator::after_detach(*device));
+  if (!is(id)) co_return;
+  running_->going.erase(alias);
+  if (!device || !domain::find_device(running_->live, alias)) co_return;
   if (const std::string* path = owned_file(*device)) running_->ownership.give_back(*path);
   running_->locks.erase(alias);
   domain::Domain live = running_->live;
-  domain::remove_device(live, *device);
+  domain::forget_device(live, alias);
   set_live(std::move(live));
   environment_.notify(*this, DeviceRemoved{alias});
   running_->removal.notify();

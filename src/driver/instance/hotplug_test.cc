@@ -88,6 +88,26 @@ TEST_F(HotplugTest, ARefusalOfTheEmulatorLeavesNothing) {
             emulator::Json({"blockdev-del"}));
 }
 
+TEST_F(HotplugTest, WhatIsGoneIsGoneWhateverStandsOnIt) {
+  start();
+  const auto lose = [&](const std::string& alias) {
+    for (int twice = 0; twice < 2; ++twice)
+      run(around.loop, subject->running().connected()->execute(
+                           {"tell", {{"event", "DEVICE_DELETED"}, {"data", {{"device", alias}}}}}));
+    run_until(around.loop, [&] { return !domain::find_device(live(), alias); });
+    EXPECT_EQ(domain::parse_live(domain::format(live(), {.id = 1, .live = true})), live()) << alias;
+  };
+  lose("virtio-serial0");
+  EXPECT_EQ(live().consoles.size(), 1u) << "it stays until it goes by itself";
+  attach(disk());
+  lose("pci." + std::to_string(live().disks.at(0).info.address->bus));
+  EXPECT_EQ(live().disks.size(), 1u);
+  attach(disk("vdc"));  // on the bus that the serial one stood on, or the disk
+  lose("console0");
+  lose("virtio-disk1");
+  EXPECT_TRUE(subject->active());
+}
+
 TEST_F(HotplugTest, ARefusalOfTheGuestIsTold) {
   start("keep-devices");
   attach(disk());

@@ -85,29 +85,60 @@ class Instance : public std::enable_shared_from_this<Instance> {
   /// OPERATION_FAILED where the guest refuses.
   core::Task<void> detach_device(domain::Device device, bool wait);
 
-  /// Takes over what an earlier daemon left running, from its state file's text. A machine that died meanwhile is
-  /// shutoff.
-  core::Task<void> reconnect(std::string state_file);
+  /// Takes over what an earlier daemon left running; `begun`: whether its start was done. One that has ended for
+  /// certain is shutoff. One of which nothing is known now is shown as it was last, and looked for again until it is
+  /// found.
+  core::Task<void> reconnect(LiveState state, Running::Begun begun = Running::Begun::yes);
+  /// Nothing is known of the machine that the domain may run: it has no state until that is settled.
+  void set_unknown(bool unknown);
+  /// Where a later daemon finds the machine; and where, as long as it is being started.
   std::string state_path() const;
+  std::string starting_path() const;
 
  private:
-  /// Writes the state file, by which a later daemon finds the machine; again after each change of state.
-  void save(const Running& now) const;
+  // start.cc
+  core::Task<void> launch(domain::Domain description, int id, bool paused);
+  core::Task<void> follow(bool paused);
+
+  // saving.cc: the state file
+  LiveState live_state(const Running& now, Status status) const;
+  void save(const Running& now, Status status) const;
   void keep_state();
+  void keep_state_soon();  ///< of what may change often
+  core::Task<void> save_later();
   void forget_state() const noexcept;
-  void take(const emulator::Event& event, const qmp::Event& raw);
+
+  // events.cc: what the emulator tells
+  Monitor::OnEvent event_handler();
+  void take(const qmp::Event& event);
+  void handle(const qmp::Event& event);
+  void hold_events() { ++running_->held; }
+  void release_events(int id);
   void apply(Trigger trigger, std::optional<Lifecycle> as = {});
   void guest_is_off(bool by_guest);
   void after_power_off();
+  void after_panic();
+  void act(bool restart);
   core::Task<void> end_or_restart(bool restart);
-  core::Task<void> end_process(bool graceful);
-  core::Task<void> watch();
-  core::Task<void> finish_removal(std::string alias);
+
+  // reconnect.cc
+  bool is(int id) const { return running_ && running_->id == id; }
+  bool find_process();
+  core::Task<bool> reach();
+  core::Task<void> end_unfinished();
+  core::Task<void> catch_up(std::shared_ptr<Monitor> monitor);
+  core::Task<void> stay_in_reach();
+  core::Task<void> take_locks();
   /// Devices that the guest gave up while no daemon listened.
   core::Task<void> forget_devices_given_up();
-  core::Task<void> launch(domain::Domain description, int id, bool paused);
-  core::Task<void> follow(bool paused);
-  Monitor::OnEvent event_handler();
+
+  /// Sends a command; where it succeeded, `done` before any event that came meanwhile.
+  core::Task<void> order(emulator::Request request, std::function<void()> done);
+  core::Task<void> end_process(bool graceful);
+  core::Task<void> watch();
+  void finish();
+  core::Task<void> finish_removal(std::string alias);
+  void spawn(core::Task<void> task);
 
   const Environment& environment_;
   core::Uuid uuid_;
@@ -117,6 +148,9 @@ class Instance : public std::enable_shared_from_this<Instance> {
   std::unique_ptr<Running> running_;
   Status status_;
   bool autostart_ = false;
+  bool unsaved_ = false;      ///< the state file does not say what is so now
+  bool save_failed_ = false;  ///< and that was said
+  bool saver_ = false;        ///< save_later() is under way
 };
 
 }  // namespace instance

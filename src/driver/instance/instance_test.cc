@@ -1,6 +1,7 @@
 #include "driver/instance/instance.h"
 
 #include <gmock/gmock.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -31,14 +32,18 @@ class InstanceTest : public testing::Test {
     for (const auto& one : {subject, second}) {
       if (!one || !one->active()) continue;
       kill(one->running().process.pid, SIGKILL);
-      run_until(around.loop, [&] { return !one->active(); });
+      run_until(one == subject ? around.loop : later, [&] { return !one->active(); });
     }
-    around.loop.context().restart();
-    around.loop.context().run_for(std::chrono::milliseconds(20));
+    for (core::Loop* loop : {&around.loop, &later}) {
+      loop->context().restart();
+      loop->context().run_for(std::chrono::milliseconds(20));
+    }
   }
 
   void start(const std::string& words = "", bool paused = false, const std::string& elements = "") {
-    run(around.loop, subject->start(around.machine(words, elements), 1, paused));
+    domain::Domain machine = around.machine(words, elements);
+    machine.uuid = uuid;
+    run(around.loop, subject->start(std::move(machine), 1, paused));
   }
   std::vector<std::string> left_in(const std::string& folder) const {
     std::vector<std::string> names;
@@ -49,15 +54,17 @@ class InstanceTest : public testing::Test {
   void expect_nothing_left() {
     run_until(around.loop, [&] { return left_in(around.layout.state).empty(); });
   }
-  /// The daemon that knew the machine is gone, another finds it.
-  void find_again() {
-    const std::string state = base::read_file(subject->state_path(), 1 << 20);
+  /// The daemon that knew the machine is gone, its loop stands; another finds it.
+  void find_again(const std::string& state, Running::Begun begun = Running::Begun::yes) {
     if (subject->active()) subject->running().monitor->close();
-    second = std::make_shared<Instance>(environment, uuid, subject->name());
-    run(around.loop, second->reconnect(state));
+    second = std::make_shared<Instance>(later_environment, uuid, subject->name());
+    run(later, second->reconnect(LiveState::read(state), begun));
   }
+  void find_again() { find_again(written()); }
+  std::string written() const { return base::read_file(subject->state_path(), 1 << 20); }
 
   test::Surroundings around;
+  core::Loop later;
   std::vector<Lifecycle> events;
   std::vector<std::string> problems;
   int ends = 0;
@@ -69,6 +76,8 @@ class InstanceTest : public testing::Test {
                           },
                           [this](Instance&) { ++ends; },
                           [this](const std::string& problem) { problems.push_back(problem); }};
+  Environment later_environment{
+      later, around.layout, around.settings, environment.notify, environment.ended, environment.problem};
   std::shared_ptr<Instance> subject = std::make_shared<Instance>(environment, uuid, "x");
   std::shared_ptr<Instance> second;
 };
@@ -193,10 +202,34 @@ TEST_F(InstanceTest, AStateThatCannotBeWrittenIsToldOfAndTheMachineGoesOn) {
   std::filesystem::rename(around.layout.state, away);
   run(around.loop, subject->suspend());
   EXPECT_EQ(subject->status().state, State::paused);
-  EXPECT_THAT(problems, ElementsAre(HasSubstr("is not on disk: ")));
-  std::filesystem::rename(away, around.layout.state);
+  EXPECT_THAT(problems, ElementsAre(HasSubstr("is not on disk, ")));
   run(around.loop, subject->resume());
+  run(around.loop, subject->suspend());
+  std::filesystem::rename(away, around.layout.state);
+  run_until(around.loop, [&] { return LiveState::read(written()).status.state == State::paused; });
   EXPECT_EQ(problems.size(), 1U);
+}
+
+TEST_F(InstanceTest, AStartWhoseStateCannotBeWrittenFails) {
+  std::filesystem::create_directory(subject->starting_path());
+  std::ofstream(subject->starting_path() + "/in-the-way") << "";
+  EXPECT_THROW(start(), std::exception);
+  EXPECT_FALSE(subject->active());
+  EXPECT_EQ(subject->status().state, State::shutoff);
+  std::filesystem::remove_all(subject->starting_path());
+  EXPECT_THROW(start("no-room-at-query-chardev"), std::system_error);
+  EXPECT_FALSE(subject->active());
+  EXPECT_FALSE(std::filesystem::exists(subject->starting_path()));
+}
+
+TEST_F(InstanceTest, AMachineIsFoundThoughThereWasNoRoomToWriteThatItRuns) {
+  start("no-room-at-cont");
+  EXPECT_THAT(problems, ElementsAre(HasSubstr("is not on disk, which is tried again: ")));
+  run(around.loop, subject->suspend());
+  find_again();
+  EXPECT_TRUE(second->active());
+  EXPECT_EQ(second->status().state, State::paused);
+  std::filesystem::remove(around.layout.state + "/" + core::to_string(uuid) + ".json.new");
 }
 
 TEST_F(InstanceTest, AnotherDaemonFindsItInItsState) {
@@ -207,9 +240,9 @@ TEST_F(InstanceTest, AnotherDaemonFindsItInItsState) {
   EXPECT_EQ(second->id(), 1);
   EXPECT_EQ(second->running().process.pid, pid);
   EXPECT_EQ(second->description().consoles.at(0).source.path, "/dev/pts/77");
-  run(around.loop, second->resume());
+  run(later, second->resume());
   EXPECT_EQ(second->status().state, State::running);
-  run(around.loop, second->destroy(false));
+  run(later, second->destroy(false));
   EXPECT_EQ(second->status(), (Status{State::shutoff, reason::shutoff_destroyed}));
 }
 
@@ -224,13 +257,14 @@ TEST_F(InstanceTest, WhatAMachineWasGivenOutlivesTheDaemon) {
         other, around.layout, around.settings, environment.notify, environment.ended, environment.problem};
     subject->running().monitor->close();
     const auto short_lived = std::make_shared<Instance>(changed, uuid, subject->name());
-    run(other, short_lived->reconnect(state));
+    run(other, short_lived->reconnect(LiveState::read(state)));
+    other.abandon();
     EXPECT_TRUE(short_lived->active());
   }
   EXPECT_TRUE(std::filesystem::exists(folder + "/monitor.sock"));
   EXPECT_EQ(kill(pid, 0), 0);
   find_again();
-  run(around.loop, second->destroy(false));
+  run(later, second->destroy(false));
   EXPECT_FALSE(std::filesystem::exists(folder));
 }
 
@@ -264,12 +298,11 @@ TEST_F(InstanceTest, OneIsOverWhenAllItsThreadsAre) {
   auto state = emulator::Json::parse(base::read_file(subject->state_path(), 1 << 20));
   state["pid"] = pid;
   state["start_ticks"] = host::process_statistics(pid)->start_ticks;
-  subject->running().monitor->close();
-  second = std::make_shared<Instance>(environment, uuid, subject->name());
-  run(around.loop, second->reconnect(state.dump()));
+  std::filesystem::rename(around.layout.state, around.layout.state + ".away");  // the other's folder stays
+  find_again(state.dump());
   EXPECT_TRUE(second->active());
   kill(pid, SIGKILL);
-  run_until(around.loop, [&] { return !second->active(); });
+  run_until(later, [&] { return !second->active(); });
   EXPECT_EQ(second->status(), (Status{State::shutoff, reason::shutoff_crashed}));
 }
 
@@ -278,24 +311,156 @@ TEST_F(InstanceTest, OneThatDoesNotAnswerIsStillThereAndCanBeDestroyed) {
   find_again();
   EXPECT_TRUE(second->active());
   EXPECT_EQ(second->status().state, State::running);
-  EXPECT_EQ(error_of([&] { run(around.loop, second->suspend()); }).code(), ErrorCode::operation_failed);
-  run(around.loop, second->destroy(false));
+  EXPECT_THAT(problems, ElementsAre(HasSubstr("is out of reach, and looked for again")));
+  EXPECT_EQ(error_of([&] { run(later, second->suspend()); }).code(), ErrorCode::operation_failed);
+  run(later, second->destroy(false));
   EXPECT_FALSE(second->active());
 }
 
-TEST_F(InstanceTest, AStateFileThatIsDamagedTakesNothingAway) {
+TEST_F(InstanceTest, AMonitorThatBreaksIsConnectedAgain) {
   start();
-  const std::string state = base::read_file(subject->state_path(), 1 << 20);
-  for (const char* key : {"id", "state", "pid", "folder", "cgroup", "owners", "description"}) {
-    auto json = emulator::Json::parse(state);
-    json[key] = emulator::Json::object();
-    second = std::make_shared<Instance>(environment, uuid, subject->name());
-    EXPECT_THROW(run(around.loop, second->reconnect(json.dump())), std::exception) << key;
-    EXPECT_FALSE(second->active());
-    EXPECT_TRUE(std::filesystem::is_directory(subject->running().folder.path())) << key;
-  }
+  const auto before = subject->running().monitor;
+  before->close();
+  EXPECT_THROW(run(around.loop, subject->suspend()), Error);
+  run_until(around.loop, [&] {
+    const auto& now = subject->running().monitor;
+    return now && now != before && !now->broken();
+  });
   run(around.loop, subject->suspend());
   EXPECT_EQ(subject->status().state, State::paused);
+  EXPECT_EQ(ends, 0);
+}
+
+/// The most descriptors that this process may have, for as long as it lives.
+class DescriptorLimit {
+ public:
+  explicit DescriptorLimit(rlim_t most) {
+    getrlimit(RLIMIT_NOFILE, &before_);
+    const rlimit less{most, before_.rlim_max};
+    setrlimit(RLIMIT_NOFILE, &less);
+  }
+  DescriptorLimit(const DescriptorLimit&) = delete;
+  DescriptorLimit& operator=(const DescriptorLimit&) = delete;
+  ~DescriptorLimit() { setrlimit(RLIMIT_NOFILE, &before_); }
+
+ private:
+  rlimit before_{};
+};
+
+TEST_F(InstanceTest, WithoutDescriptorsItIsLookedForAgainAndNotGivenUp) {
+  start("", true);
+  const std::string state = written();
+  {
+    const DescriptorLimit none(10);
+    find_again(state);
+    EXPECT_TRUE(second->active());
+    EXPECT_EQ(second->status(), (Status{State::paused, reason::paused_user}));
+    EXPECT_THAT(problems, ElementsAre(HasSubstr("Too many open files")));
+    EXPECT_THROW(run(later, second->resume()), Error);
+    EXPECT_THROW(run(later, second->destroy(false)), Error);
+    EXPECT_TRUE(second->active());
+  }
+  run_until(later, [&] { return second->running().monitor != nullptr && !second->running().out_of_reach; });
+  run(later, second->resume());
+  EXPECT_EQ(second->status().state, State::running);
+  EXPECT_EQ(problems.size(), 1U);
+}
+
+TEST_F(InstanceTest, OneWhoseStartWasNotFinishedIsEnded) {
+  start();
+  find_again(written(), Running::Begun::no);
+  EXPECT_FALSE(second->active());
+  EXPECT_EQ(second->status(), (Status{State::shutoff, reason::shutoff_failed}));
+}
+
+TEST_F(InstanceTest, OneOfAnOlderDaemonThatCouldNotWriteThatItRunsIsKept) {
+  start();
+  auto state = emulator::Json::parse(written());
+  state.erase("version");
+  state["state"] = 5;
+  find_again(state.dump());
+  EXPECT_TRUE(second->active());
+  EXPECT_EQ(second->status().state, State::running);
+}
+
+TEST_F(InstanceTest, WhatIsNotWrittenIsFoundOut) {
+  start("", true);
+  auto state = emulator::Json::parse(written());
+  for (const char* key : {"id", "state", "reason", "start_ticks", "emulator", "folder", "hugepages", "cgroup", "owners",
+                          "tainted", "version", "reboot"})
+    state.erase(key);
+  find_again(state.dump());
+  ASSERT_TRUE(second->active());
+  EXPECT_EQ(second->running().folder.path(), subject->running().folder.path());
+  EXPECT_EQ(second->status().state, State::paused);
+  run(later, second->resume());
+  EXPECT_EQ(second->status().state, State::running);
+}
+
+TEST_F(InstanceTest, WhatANewerDaemonWroteIsKept) {
+  start();
+  auto state = emulator::Json::parse(written());
+  state["version"] = 7;
+  state["newer"] = {{"a", 1}};
+  find_again(state.dump());
+  run(later, second->suspend());
+  const auto now = emulator::Json::parse(written());
+  EXPECT_EQ(now["version"], 7);
+  EXPECT_EQ(now["newer"], (emulator::Json{{"a", 1}}));
+  EXPECT_EQ(now["state"], 3);
+}
+
+TEST_F(InstanceTest, ARebootThatIsUnderWayIsFinishedByTheNextDaemon) {
+  start("slow-off");
+  run(around.loop, subject->shutdown(true));
+  EXPECT_TRUE(LiveState::read(written()).reboot_when_off);
+  find_again();
+  run(later, second->running().connected()->execute({"guest-off", nullptr}));
+  run_until(later, [&] { return second->status().state == State::shutdown; });
+  run_until(later, [&] { return second->status().state == State::running; });
+  EXPECT_EQ(ends, 0);
+  EXPECT_FALSE(LiveState::read(written()).reboot_when_off);
+}
+
+TEST_F(InstanceTest, AnEndThatIsUnderWayIsFinishedByTheNextDaemon) {
+  start();
+  auto state = emulator::Json::parse(written());
+  state["ending"] = "destroyed";
+  find_again(state.dump());
+  run_until(later, [&] { return !second->active(); });
+  EXPECT_EQ(second->status(), (Status{State::shutoff, reason::shutoff_destroyed}));
+}
+
+TEST_F(InstanceTest, WhatIsToldWithAnAnswerIsTakenAfterIt) {
+  start("off-at-once");  // SHUTDOWN is in one write with the reply to `cont`
+  EXPECT_EQ(events.at(1), lifecycle::started_booted);
+  run_until(around.loop, [&] { return ends == 1; });
+  EXPECT_EQ(subject->status(), (Status{State::shutoff, reason::shutoff_shutdown}));
+  events.clear();
+  start("off-at-once", true);
+  run(around.loop, subject->resume());
+  run_until(around.loop, [&] { return ends == 2; });
+  EXPECT_THAT(events, ElementsAre(lifecycle::started_booted, lifecycle::suspended_paused, lifecycle::resumed_unpaused,
+                                  lifecycle::shutdown_guest, lifecycle::stopped_shutdown));
+}
+
+TEST_F(InstanceTest, AnythingMayBeToldAtAnyMoment) {
+  start();
+  const emulator::Json odd = emulator::Json::parse(R"([{}, {"device": "no-such"}, {"device": 5}, {"device": ""},
+      {"actual": -1}, {"actual": 18446744073709551615}, {"guest": "perhaps"}, {"device": "virtio-serial0"},
+      {"device": "pcie.0"}, {"device": "console0"}, {"device": "console0", "path": []}])");
+  for (const char* name : {"STOP", "RESUME", "BLOCK_IO_ERROR", "BALLOON_CHANGE", "DEVICE_DELETED",
+                           "DEVICE_UNPLUG_GUEST_ERROR", "RESET", "POWERDOWN", "NO_SUCH", ""}) {
+    for (const auto& data : odd) {
+      for (int twice = 0; twice < 2; ++twice)
+        run(around.loop, subject->running().connected()->execute({"tell", {{"event", name}, {"data", data}}}));
+    }
+  }
+  run_until(around.loop, [&] { return subject->description().consoles.empty(); });
+  EXPECT_TRUE(subject->active());
+  EXPECT_LE(subject->description().current_memory_kib, subject->description().memory_kib);
+  EXPECT_EQ(LiveState::read(written()).live.consoles.size(), 0U);
+  EXPECT_THAT(problems, ElementsAre(HasSubstr("cannot be understood")));
 }
 
 }  // namespace

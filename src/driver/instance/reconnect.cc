@@ -2,134 +2,204 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <boost/asio/experimental/awaitable_operators.hpp>
 #include <csignal>
+#include <filesystem>
 #include <utility>
 
+#include "driver/core/backoff.h"
 #include "driver/core/error.h"
 #include "driver/emulator/dialect.h"
-#include "driver/host/process_stats.h"
+#include "driver/host/find_process.h"
+#include "driver/instance/backends.h"
 #include "driver/instance/instance.h"
 #include "driver/instance/probe.h"
 
+// A machine that an earlier daemon left, and one whose monitor broke: it is ended only when its process is, and looked
+// for until it is found.
 namespace instance {
 
 using core::Task;
+using namespace core::asio::experimental::awaitable_operators;
 
 namespace {
 
 constexpr std::chrono::seconds reconnect_limit{10};
-
-/// A number that is what it seems: JSON's own conversion makes another of one that is too large.
-template <class T>
-T whole(const emulator::Json& value) {
-  const bool negative = value.is_number_integer() && !value.is_number_unsigned();
-  if (value.is_number_unsigned() && std::in_range<T>(value.get<std::uint64_t>())) return value.get<T>();
-  if (negative && std::in_range<T>(value.get<std::int64_t>())) return value.get<T>();
-  throw core::Error(core::ErrorCode::internal_error, "'" + value.dump() + "' is no number that is expected here");
-}
-
-/// What the state file says. All of it is read before anything is taken over: what is taken over and then let go is
-/// removed from the host.
-struct Saved {
-  /// Throws nlohmann's exceptions, and Error, for what does not fit.
-  explicit Saved(const std::string& text) : Saved(emulator::Json::parse(text)) {}
-  explicit Saved(const emulator::Json& json)
-      : id(whole<int>(json.at("id"))),
-        status{State{whole<std::uint8_t>(json.at("state"))}, whole<int>(json.at("reason"))},
-        pid(whole<pid_t>(json.at("pid"))),
-        start_ticks(whole<std::uint64_t>(json.at("start_ticks"))),
-        folder(json.at("folder")),
-        hugepages(json.at("hugepages")),
-        cgroup(json.at("cgroup")),
-        tainted(json.at("tainted")),
-        emulator(emulator::read_version(json.value("emulator", emulator::version_line({})))),
-        live(domain::parse_live(json.at("description").get<std::string>())) {
-    for (const auto& owner : json.at("owners").get<std::vector<emulator::Json>>())
-      owners.push_back({owner.at(0), whole<uid_t>(owner.at(1)), whole<gid_t>(owner.at(2))});
-  }
-  int id;
-  Status status;
-  pid_t pid;
-  std::uint64_t start_ticks;
-  std::string folder, hugepages;
-  std::vector<std::string> cgroup;
-  bool tainted;
-  emulator::Capabilities emulator;  ///< as far as its version tells
-  domain::Domain live;
-  std::vector<host::FileOwner> owners;
-};
+/// Left for clients where descriptors are short.
+constexpr std::size_t spare_descriptors = 16;
+/// A connection that lasted this long was one.
+constexpr std::chrono::seconds steady{60};
 
 }  // namespace
 
-Task<void> Instance::reconnect(std::string state_file) {
+Task<void> Instance::reconnect(LiveState state, Running::Begun begun) {
   const auto self = shared_from_this();
-  Saved saved(state_file);
   const host::Identity& identity = environment_.settings.identity;
   auto found = std::make_unique<Running>(environment_.loop.context());
-  found->id = saved.id;
-  found->live = std::move(saved.live);
-  found->capabilities = emulator::assumed(emulator::kind_of(found->live.type), found->live.os.arch);
-  found->capabilities.version = saved.emulator.version;
-  found->capabilities.package = saved.emulator.package;
-  found->folder = Folder(saved.folder);
+  found->id = state.id;
+  found->live = std::move(state.live);
+  found->capabilities = emulator::assumed(state.emulator ? state.emulator->kind : emulator::kind_of(found->live.type),
+                                          found->live.os.arch);
+  if (state.emulator) {
+    found->capabilities.version = state.emulator->version;
+    found->capabilities.package = state.emulator->package;
+  }
+  found->folder = Folder(state.folder);
   found->sockets = CharacterSockets(found->live);
-  if (!saved.hugepages.empty()) found->hugepages = host::HugepageFolder::adopt(saved.hugepages);
-  found->cgroup = host::Cgroup::adopt(saved.cgroup);
-  found->ownership = host::Ownership::adopt(std::move(saved.owners), identity.uid, identity.gid);
-  found->process.pid = saved.pid;
-  found->start_ticks = saved.start_ticks;
-  found->tainted = saved.tainted;
+  if (!state.hugepages.empty()) found->hugepages = host::HugepageFolder::adopt(state.hugepages);
+  found->cgroup = host::Cgroup::adopt(std::move(state.cgroup));
+  found->ownership = host::Ownership::adopt(std::move(state.owners), identity.uid, identity.gid);
+  found->process.pid = state.pid;
+  found->start_ticks = state.start_ticks;
+  found->tainted = state.tainted;
+  found->reboot_when_off = state.reboot_when_off;
+  found->ending = state.ending;
+  found->others = std::move(state.others);
+  found->version = state.version;
   found->starting = false;
-  found->process.pidfd.reset(static_cast<int>(syscall(SYS_pidfd_open, saved.pid, 0)));
-  status_ = saved.status;
-
-  // One whose first thread is over may have others that are not, which are still in its control group.
-  const auto process = host::process_statistics(found->process.pid);
-  const bool alive =
-      found->process.pidfd && process && process->start_ticks == found->start_ticks && !host::ended(found->process);
-  if (!alive) {
-    const bool was_off = status_.state == State::shutdown;
-    status_ = {State::shutoff, was_off ? reason::shutoff_shutdown : reason::shutoff_crashed};
-    found->give_back();
-    forget_state();
-    co_return;
-  }
+  found->begun = begun;
+  // An older daemon wrote `shutoff` from a start's begin on, and that it was done where there was room on the disk.
+  if (state.status.state == State::shutoff && begun == Running::Begun::yes) found->begun = Running::Begun::unknown;
+  status_ = found->begun == Running::Begun::yes ? state.status : Status{State::nostate, 0};
   running_ = std::move(found);
-  environment_.loop.spawn(watch());
-  if (!running_) co_return;               // it has just ended
-  if (status_.state == State::shutoff) {  // the daemon died while it started this one
-    running_->ending = Trigger::exit_failed;
-    syscall(SYS_pidfd_send_signal, running_->process.pidfd.get(), SIGKILL, nullptr, 0);
-    co_await running_->gone.wait();
+  const int id = running_->id;
+  co_await reach();
+  if (is(id)) spawn(stay_in_reach());
+}
+
+/// False where it is gone, and that is settled. Throws Error where the host does not tell.
+bool Instance::find_process() {
+  auto child = host::find_process({running_->process.pid, running_->start_ticks, core::to_string(uuid_)});
+  if (!child) {
+    finish();
+    return false;
+  }
+  running_->process = *std::move(child);
+  if (running_->folder.path().empty()) {  // an emulator works in its domain's folder
+    const std::string folder = host::working_folder(running_->process.pid);
+    if (folder.starts_with(environment_.layout.state + "/domain-")) running_->folder = Folder(folder);
+  }
+  spawn(watch());
+  return true;
+}
+
+/// Tries to find the process, to connect its monitor, and to learn what has become of the machine. False where that is
+/// not known yet.
+Task<bool> Instance::reach() {
+  const auto self = shared_from_this();
+  const int id = running_->id;
+  try {
+    host::require_descriptors(spare_descriptors);
+    if (!running_->process.pidfd) {
+      if (!find_process()) co_return true;
+      co_await take_locks();
+      if (!is(id)) co_return true;
+    }
+    if (running_->begun == Running::Begun::no) {
+      co_await end_unfinished();
+      co_return true;
+    }
+    if (running_->ending && running_->begun == Running::Begun::yes) act(false);
+    auto monitor = co_await Monitor::connect(
+        environment_.loop, running_->folder.path(), "monitor.sock", Monitor::Clock::now() + reconnect_limit,
+        [&] { return !is(id); }, event_handler());
+    if (!is(id)) {
+      monitor->close();
+      co_return true;
+    }
+    running_->monitor = monitor;
+    co_await catch_up(monitor);
+    if (is(id)) running_->out_of_reach = false;
+    co_return true;
+  } catch (const std::exception& error) {
+    if (!is(id)) co_return true;
+    if (running_->monitor) std::exchange(running_->monitor, {})->close();
+    if (!std::exchange(running_->out_of_reach, true))
+      environment_.problem("domain '" + name_ + "' is out of reach, and looked for again: " + error.what());
+    co_return false;
+  }
+}
+
+/// Ends one whose start was under way: nobody was told that it runs.
+Task<void> Instance::end_unfinished() {
+  const auto self = shared_from_this();
+  running_->begun = Running::Begun::no;
+  running_->ending = Trigger::exit_failed;
+  syscall(SYS_pidfd_send_signal, running_->process.pidfd.get(), SIGKILL, nullptr, 0);
+  co_await running_->gone.wait();
+}
+
+/// What became of the machine while no daemon listened.
+Task<void> Instance::catch_up(std::shared_ptr<Monitor> monitor) {
+  const auto self = shared_from_this();
+  const auto now = emulator::read_status(co_await monitor->execute(emulator::query_status(), reconnect_limit));
+  const auto same = [&] { return running_ && running_->monitor == monitor; };
+  if (!same()) co_return;
+  if (running_->begun == Running::Begun::unknown && now.state == "prelaunch") {
+    co_await end_unfinished();
     co_return;
   }
-  try {
-    const auto gone = [self] { return !self->running_; };
-    auto monitor = co_await Monitor::connect(environment_.loop, running_->folder.path(), "monitor.sock",
-                                             Monitor::Clock::now() + reconnect_limit, gone, event_handler());
-    if (gone()) co_return;
-    running_->monitor = monitor;
-    const auto now = emulator::read_status(co_await monitor->execute(emulator::query_status(), reconnect_limit));
-    if (gone()) co_return;
-    if (now.state == "shutdown") {
-      if (status_.state == State::shutdown) {
-        after_power_off();  // what the earlier daemon did not come to
-      } else {
-        guest_is_off(true);
-      }
-    } else if (now.running && status_.state == State::paused) {
-      apply(Trigger::resume);
-    } else if (!now.running && status_.state == State::running) {
-      apply(now.state == "guest-panicked" ? Trigger::panic
-            : now.state == "io-error"     ? Trigger::io_error
-                                          : Trigger::suspend);
+  running_->begun = Running::Begun::yes;
+  const State before = status_.state;
+  if (now.state == "shutdown") {
+    if (before == State::nostate) status_ = {State::running, reason::running_booted};
+    if (before == State::shutdown) {
+      after_power_off();  // what the earlier daemon did not come to
+    } else {
+      guest_is_off(true);
     }
-  } catch (const std::exception&) {
-    // A monitor that does not answer cannot be managed, but the machine goes on, and can be destroyed.
-    if (running_ && running_->monitor) std::exchange(running_->monitor, {})->close();
-    co_return;
+  } else if (now.running) {
+    if (before == State::nostate) {
+      status_ = {State::running, reason::running_booted};
+      keep_state();
+    } else if (before == State::paused || before == State::crashed) {
+      apply(Trigger::resume);
+    } else if (before == State::shutdown) {  // it was restarted, and that was not written
+      running_->reboot_when_off = false;
+      apply(Trigger::reset);
+    }
+  } else if (now.state == "guest-panicked") {
+    if (before == State::nostate) status_ = {State::running, reason::running_booted};
+    if (before != State::crashed) apply(Trigger::panic);
+    after_panic();
+  } else if (before == State::running || before == State::nostate) {
+    if (before == State::nostate) status_ = {State::running, reason::running_booted};
+    apply(now.state == "io-error" ? Trigger::io_error : Trigger::suspend);
+  } else if (before == State::shutdown) {
+    after_power_off();
   }
   co_await forget_devices_given_up();
+}
+
+/// Keeps the machine in reach until it has ended.
+Task<void> Instance::stay_in_reach() {
+  const auto self = shared_from_this();
+  const int id = running_->id;
+  for (core::Backoff backoff; is(id);) {
+    if (const auto monitor = running_->monitor; monitor && !monitor->broken()) {
+      const auto begun = Monitor::Clock::now();
+      co_await monitor->closed();
+      if (Monitor::Clock::now() - begun > steady) backoff.reset();
+      if (!is(id)) co_return;
+    }
+    co_await (running_->gone.wait() || core::sleep(backoff.next()));
+    if (is(id)) co_await reach();
+  }
+}
+
+/// Locks of disks that were added to a StratoVirt are its daemon's; those from its start it holds by itself.
+Task<void> Instance::take_locks() {
+  const auto self = shared_from_this();
+  if (running_->capabilities.kind != emulator::Kind::stratovirt) co_return;
+  const int id = running_->id;
+  const std::vector<domain::Disk> disks = running_->live.disks;
+  for (const domain::Disk& disk : disks) {
+    try {
+      host::ImageLock lock = co_await environment_.loop.blocking([&] { return lock_image(disk); });
+      if (is(id)) running_->locks.emplace(disk.info.alias, std::move(lock));
+    } catch (const std::exception&) {  // it has it
+    }
+  }
 }
 
 Task<void> Instance::forget_devices_given_up() {
@@ -143,8 +213,9 @@ Task<void> Instance::forget_devices_given_up() {
     if (!running_ || running_->monitor != monitor || there.empty()) co_return;
     const auto look = [&](const auto& devices) {
       for (const auto& device : devices)
-        if (std::ranges::find(there, device.info.alias) == there.end())
-          environment_.loop.spawn(finish_removal(device.info.alias));
+        if (std::ranges::find(there, device.info.alias) == there.end() &&
+            running_->going.insert(device.info.alias).second)
+          spawn(finish_removal(device.info.alias));
     };
     look(running_->live.disks);
     look(running_->live.interfaces);

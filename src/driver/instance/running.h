@@ -2,6 +2,7 @@
 
 #include <map>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 #include <string>
@@ -16,6 +17,7 @@
 #include "driver/host/spawn.h"
 #include "driver/instance/character.h"
 #include "driver/instance/lifecycle.h"
+#include "driver/instance/live_state.h"
 #include "driver/instance/monitor.h"
 
 namespace instance {
@@ -56,12 +58,24 @@ struct Running {
   bool reboot_when_off = false;       ///< a client asked for a reboot by the power button
   bool tainted = false;               ///< a client gave the emulator commands of its own
   bool starting = true;
+  /// What became of the start of one that was found again: done, never done, or not told.
+  enum class Begun : std::uint8_t { yes, no, unknown } begun = Begun::yes;
   std::optional<Trigger> ending;  ///< why the process is being ended, once that is known
-  core::Signal gone;              ///< the process ended
+  bool graceful = false;          ///< it is asked to end, and left alone where it does not
+  bool acting = false;            ///< what follows a guest's end is under way
+  /// Events that came while a command or a change is under way whose outcome is to be known before them.
+  unsigned held = 0;
+  std::vector<qmp::Event> later;
+  bool odd = false;                                    ///< an event could not be understood, and that was said
+  bool out_of_reach = false;                           ///< and that was said
+  nlohmann::json others = nlohmann::json::object();    ///< of the live state: a newer daemon's
+  std::uint64_t version = LiveState::current_version;  ///< of the live state
+  core::Signal gone;                                   ///< the process ended
   /// Of disks that were added: a StratoVirt's are held here, a QEMU locks by itself. By alias.
   std::map<std::string, host::ImageLock> locks;
-  std::set<std::string> kept;  ///< devices that the guest refused to give up, by alias
-  core::Signal removal;        ///< a device is gone from the machine, or one is kept
+  std::set<std::string> kept;   ///< devices that the guest refused to give up, by alias
+  std::set<std::string> going;  ///< devices that are gone, whose back ends are being removed, by alias
+  core::Signal removal;         ///< a device is gone from the machine, or one is kept
   CharacterSockets sockets;
   explicit Running(core::asio::io_context& context) : gone(context), removal(context) {}
   /// Gives back what the host gave. It goes before the state file does: a daemon that dies between leaves nothing.

@@ -277,6 +277,7 @@ void place_ptys(domain::Domain& live, const std::vector<emulator::Chardev>& char
 Task<void> Instance::start(domain::Domain description, int id, bool paused) {
   if (running_) throw Error(ErrorCode::operation_invalid, "domain is already running");
   const auto self = shared_from_this();
+  set_unknown(false);
   try {
     co_await launch(std::move(description), id, paused);
   } catch (...) {
@@ -293,7 +294,7 @@ Task<void> Instance::launch(domain::Domain description, int id, bool paused) {
       emulator::command_line(prepared.running->live, prepared.resources, prepared.running->capabilities);
   const Log log = open_log(log_path(environment_.layout, *this), command);
   Running& begun = *prepared.running;
-  save(begun);  // from here on a later daemon gives back what was taken
+  save(begun, status_);  // from here on a later daemon gives back what was taken
   try {
     begun.process = co_await environment_.loop.blocking([&] {
       begun.ownership.give();
@@ -302,7 +303,7 @@ Task<void> Instance::launch(domain::Domain description, int id, bool paused) {
                               begun.process.pid = pid;
                               begun.start_ticks =
                                   host::process_statistics(pid).value_or(host::ProcessStatistics{}).start_ticks;
-                              save(begun);
+                              save(begun, status_);
                             });
     });
   } catch (...) {
@@ -311,7 +312,8 @@ Task<void> Instance::launch(domain::Domain description, int id, bool paused) {
     throw;
   }
   running_ = std::move(prepared.running);
-  environment_.loop.spawn(watch());
+  hold_events();
+  spawn(watch());
   prepared.fds.clear();
   prepared.locks.clear();
 
@@ -359,51 +361,19 @@ Task<void> Instance::follow(bool paused) {
   }
   if (gone()) co_return;
   co_await pin_all(shared_from_this());
+  // A machine runs that a later daemon finds: what is written now is all that it needs, and a name in its place needs
+  // no room on a disk that is full.
+  save(*running_, step(State::shutoff, paused ? Trigger::boot_paused : Trigger::boot).to);
   if (!paused) co_await monitor->execute(emulator::cont());
   if (gone()) co_return;
+  std::filesystem::rename(starting_path(), state_path());
   running_->starting = false;
   // libvirt tells of vCPUs that run before it tells of the start, and of vCPUs that wait after it.
   if (!paused) environment_.notify(*this, lifecycle::resumed_unpaused);
   apply(paused ? Trigger::boot_paused : Trigger::boot);
   if (paused) environment_.notify(*this, lifecycle::suspended_paused);
-}
-
-std::string Instance::state_path() const {
-  return environment_.layout.state + "/" + core::to_string(uuid_) + ".json";
-}
-
-void Instance::forget_state() const noexcept {
-  std::error_code ignored;
-  std::filesystem::remove(state_path(), ignored);
-}
-
-void Instance::save(const Running& now) const {
-  emulator::Json owners = emulator::Json::array();
-  for (const host::FileOwner& owner : now.ownership.before()) owners.push_back({owner.path, owner.uid, owner.gid});
-  const emulator::Json state = {
-      {"id", now.id},
-      {"state", static_cast<int>(status_.state)},
-      {"reason", status_.reason},
-      {"pid", now.process.pid},
-      {"start_ticks", now.start_ticks},
-      {"emulator", emulator::version_line(now.capabilities)},
-      {"folder", now.folder.path()},
-      {"hugepages", now.hugepages ? now.hugepages->path() : std::string()},
-      {"cgroup", now.cgroup.folders()},
-      {"owners", owners},
-      {"tainted", now.tainted},
-      {"description", domain::format(now.live, {.id = now.id, .live = true})},
-  };
-  // Nothing here outlives the host, so it need not be on its disk: a rename is enough against a daemon that dies.
-  const std::string temporary = state_path() + ".new";
-  const base::UniqueFd fd = base::open_file(temporary, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-  try {
-    base::write_all(fd.get(), state.dump(), temporary);
-    std::filesystem::rename(temporary, state_path());
-  } catch (...) {
-    ::unlink(temporary.c_str());
-    throw;
-  }
+  spawn(stay_in_reach());
+  release_events(running_->id);
 }
 
 void Instance::remove_log() const {

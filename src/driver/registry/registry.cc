@@ -1,13 +1,16 @@
 #include "driver/registry/registry.h"
 
-#include <boost/asio/co_spawn.hpp>
+#include <cerrno>
 #include <filesystem>
+#include <new>
 #include <set>
 
 #include "base/file.h"
+#include "driver/core/backoff.h"
 #include "driver/core/error.h"
 #include "driver/domain/general.h"
 #include "driver/host/cgroup.h"
+#include "driver/host/find_process.h"
 #include "driver/host/hugepages.h"
 #include "driver/host/nvram.h"
 #include "driver/registry/defaults.h"
@@ -19,6 +22,7 @@ using core::Error;
 using core::ErrorCode;
 using core::Task;
 using instance::Instance;
+using Begun = instance::Running::Begun;
 
 constexpr std::size_t state_limit = std::size_t{16} << 20;
 
@@ -193,6 +197,7 @@ Task<InstancePtr> Registry::create(domain::Domain description, bool paused, bool
   if (subject->active())
     throw Error(ErrorCode::operation_invalid, "domain '" + subject->name() + "' is already active");
   try {
+    co_await require_settled(description.uuid);
     host::NvramAside old = reset_nvram ? put_nvram_aside(description) : host::NvramAside();
     co_await subject->start(std::move(description), ++last_id_, paused);
     old.keep_new();
@@ -205,6 +210,7 @@ Task<InstancePtr> Registry::create(domain::Domain description, bool paused, bool
 
 Task<void> Registry::start(InstancePtr subject, bool paused, bool reset_nvram) {
   if (subject->active()) throw Error(ErrorCode::operation_invalid, "domain is already running");
+  co_await require_settled(subject->uuid());
   by_uuid(subject->uuid(), subject->name());  // it may have gone while this waited for its job
   host::NvramAside old = reset_nvram ? put_nvram_aside(*subject->config()) : host::NvramAside();
   co_await subject->start(*subject->config(), ++last_id_, paused);
@@ -218,48 +224,129 @@ Task<void> Registry::set_autostart(InstancePtr subject, bool autostart) {
   subject->set_autostart(autostart);
 }
 
-Task<void> Registry::recover_running(std::string path) {
+/// Refuses to start what may run already: what its state file says cannot be known at the moment, or is damaged.
+Task<void> Registry::require_settled(core::Uuid uuid) {
+  const auto refuse = [&](const std::string& why) {
+    throw Error(ErrorCode::operation_failed, "domain with uuid '" + core::to_string(uuid) + "' may be running: " + why);
+  };
+  if (const auto why = unknown_.find(uuid); why != unknown_.end()) refuse(why->second);
+  const std::string text = core::to_string(uuid), path = layout_.state + "/" + text;
+  std::error_code ignored;
+  for (const std::string& kept : {path + ".json.broken", path + ".starting.broken"}) {
+    if (!std::filesystem::exists(kept, ignored)) continue;
+    const auto pid = co_await loop_.blocking([&] { return host::find_emulator(text); });
+    if (pid) refuse("its state file '" + kept + "' is damaged, and process " + std::to_string(*pid) + " has its uuid");
+  }
+}
+
+void Registry::set_unknown(const std::optional<core::Uuid>& uuid, const std::string& why) {
+  if (!uuid) return;
+  if (why.empty()) {
+    unknown_.erase(*uuid);
+  } else {
+    unknown_[*uuid] = why;
+  }
+  if (const auto known = by_uuid_.find(*uuid); known != by_uuid_.end()) known->second->set_unknown(!why.empty());
+}
+
+void Registry::keep_aside(const std::string& path, const std::string& why) {
+  problem_("the state file '" + path + "' is kept aside, its machine is not managed: " + why);
+  std::error_code failed;
+  std::filesystem::rename(path, path + ".broken", failed);
+  const std::string stem = std::filesystem::path(path).stem();
+  const auto uuid = core::parse_uuid(stem);
+  if (failed) return set_unknown(uuid, "'" + path + "' is damaged");
+  set_unknown(uuid, "");
+  try {
+    const bool runs = uuid && host::find_emulator(stem);
+    if (const auto known = by_uuid_.find(uuid.value_or(core::Uuid())); runs && known != by_uuid_.end())
+      known->second->set_unknown(true);
+  } catch (const Error&) {  // start() asks again
+  }
+}
+
+/// Whether it is settled what the file says: a machine that runs, one that has ended, or that the file is damaged.
+Task<bool> Registry::recover_running(std::string path, bool again) {
+  const auto uuid = core::parse_uuid(std::filesystem::path(path).stem().string());
+  std::string text;
+  try {
+    text = co_await loop_.blocking([&] { return base::read_file(path, state_limit); });
+  } catch (const std::system_error& error) {
+    const int number = error.code().value();
+    if (number == ENOENT) {
+      set_unknown(uuid, "");
+      co_return true;
+    }
+    if (number != EFBIG) {
+      if (!again) problem_(std::string("a machine is not known, and looked for again: ") + error.what());
+      set_unknown(uuid, error.what());
+      co_return false;
+    }
+  }
   InstancePtr subject;
   try {
-    const std::string text = base::read_file(path, state_limit);
-    const domain::Domain live = domain::parse_live(emulator::Json::parse(text).at("description").get<std::string>());
-    if (const std::string own = core::to_string(live.uuid) + ".json"; std::filesystem::path(path).filename() != own)
-      throw Error(ErrorCode::internal_error, "it is of the domain whose file is '" + own + "'");
-    subject = find_or_add(live);
-    co_await subject->reconnect(text);
-    last_id_ = std::max(last_id_, subject->id());
+    instance::LiveState state = instance::LiveState::read(text);
+    if (state.live.uuid != uuid)
+      throw Error(ErrorCode::internal_error,
+                  "it is of the domain with uuid '" + core::to_string(state.live.uuid) + "'");
+    subject = find_or_add(state.live);
+    if (subject->active()) throw Error(ErrorCode::internal_error, "the domain runs already");
+    set_unknown(uuid, "");
+    if (state.id < 0) state.id = last_id_ + 1;
+    last_id_ = std::max(last_id_, state.id);
+    const bool begun = std::filesystem::path(path).extension() == ".json";
+    co_await subject->reconnect(std::move(state), begun ? Begun::yes : Begun::no);
+  } catch (const std::bad_alloc&) {
+    set_unknown(uuid, "there is no memory to read '" + path + "'");
+    co_return false;
   } catch (const std::exception& error) {
-    problem_("the state file '" + path + "' is kept aside, its machine is not managed: " + error.what());
-    std::error_code ignored;
-    std::filesystem::rename(path, path + ".broken", ignored);
+    keep_aside(path, error.what());
   }
   if (subject) forget_unused(*subject);
+  co_return true;
+}
+
+Task<void> Registry::recover_later(std::string path) {
+  core::Backoff backoff;
+  do co_await core::sleep(backoff.next());
+  while (!co_await recover_running(path, true));
 }
 
 /// All that ran, at once: an emulator that does not answer holds up no other.
 Task<void> Registry::recover_all_running() {
   std::vector<std::string> states;
   for (const auto& entry : std::filesystem::directory_iterator(layout_.state)) {
-    std::error_code none;
-    if (entry.is_regular_file(none) && entry.path().extension() == ".json") states.push_back(entry.path());
+    const auto extension = entry.path().extension();
+    std::error_code untold;  // then reading says why
+    const bool file = entry.is_regular_file(untold) || untold;
+    if (file && (extension == ".json" || extension == ".starting")) states.push_back(entry.path());
   }
   std::size_t under_way = states.size();
   core::Signal ended(loop_.context());
-  for (std::string& path : states) {
-    core::asio::co_spawn(loop_.context(), recover_running(std::move(path)), [&](const std::exception_ptr&) {
-      --under_way;
-      ended.notify();
-    });
-  }
+  const auto recover_one = [](Registry* all, std::string path, std::size_t* left, core::Signal* told) -> Task<void> {
+    bool settled = false;
+    try {
+      settled = co_await all->recover_running(path, false);
+    } catch (const std::exception& error) {
+      all->problem_("the state file '" + path + "' is read again: " + error.what());
+    }
+    if (!settled) all->loop_.spawn(all->recover_later(path), "the state file '" + path + "'");
+    --*left;
+    told->notify();
+  };
+  for (const std::string& path : states)
+    loop_.spawn(recover_one(this, path, &under_way, &ended), "the state file '" + path + "'");
   while (under_way > 0) co_await ended.wait();
 }
 
 /// What a daemon that died amid a start had taken before it came to write down which. A folder is the first of it.
 void Registry::give_back_unused() const {
+  if (!unknown_.empty()) return;
   std::set<std::string> used;
   for (const InstancePtr& one : all()) {
     if (one->active()) used.insert(one->running().folder.path());
   }
+  if (used.contains("")) return;  // of a machine whose process is still looked for
   std::vector<std::filesystem::path> unused;
   for (const auto& entry : std::filesystem::directory_iterator(layout_.state)) {
     if (entry.path().extension() == ".broken") return;  // of a machine that may run, and nobody knows which is its own

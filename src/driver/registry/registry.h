@@ -3,6 +3,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -57,8 +58,12 @@ class Registry {
   InstancePtr find_or_add(const domain::Domain& description);
   core::Task<Claim> claim(const domain::Domain* description, const char* caller);
   void forget_unused(const instance::Instance& instance);
-  core::Task<void> recover_running(std::string path);
+  core::Task<bool> recover_running(std::string path, bool again);
+  core::Task<void> recover_later(std::string path);
   core::Task<void> recover_all_running();
+  void keep_aside(const std::string& path, const std::string& why);
+  void set_unknown(const std::optional<core::Uuid>& uuid, const std::string& why);
+  core::Task<void> require_settled(core::Uuid uuid);
   void give_back_unused() const;
 
   core::Loop& loop_;
@@ -71,6 +76,8 @@ class Registry {
   std::map<std::string, InstancePtr> by_name_;
   std::map<core::Uuid, InstancePtr> by_uuid_;
   int last_id_ = 0;
+  /// Domains of which it is not known whether they run, and why: a state file cannot be read at the moment.
+  std::map<core::Uuid, std::string> unknown_;
 };
 
 }  // namespace registry

@@ -29,22 +29,23 @@ class RegistryTest : public testing::Test {
 
   /// Another daemon; what the one before knew runs on.
   void begin() {
-    registry = &daemons.emplace_back(around.loop, around.layout, around.settings,
+    if (registry) loop = &loops.emplace_back();  // the one before stands
+    registry = &daemons.emplace_back(*loop, around.layout, around.settings,
                                      [this](const std::string& problem) { problems.push_back(problem); });
     registry->on_event([this](const instance::Instance& from, const instance::Event& event) {
       if (const auto* step = std::get_if<instance::Lifecycle>(&event)) events.push_back({from.name(), *step});
     });
   }
-  void recover() { run(around.loop, registry->recover()); }
+  void recover() { run(*loop, registry->recover()); }
   void end_all() {
     for (const InstancePtr& one : registry->all()) {
-      if (one->active()) run(around.loop, one->destroy(false));
+      if (one->active()) run(*loop, one->destroy(false));
     }
     settle();
   }
   void settle() {
-    around.loop.context().restart();
-    around.loop.context().run_for(std::chrono::milliseconds(20));
+    loop->context().restart();
+    loop->context().run_for(std::chrono::milliseconds(20));
   }
 
   domain::Domain machine(const std::string& name, std::uint8_t last, const std::string& words = "") const {
@@ -52,8 +53,8 @@ class RegistryTest : public testing::Test {
     domain.uuid = {9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, last};
     return domain;
   }
-  InstancePtr define(const domain::Domain& domain) { return run(around.loop, registry->define(domain)); }
-  InstancePtr create(const domain::Domain& domain) { return run(around.loop, registry->create(domain, false)); }
+  InstancePtr define(const domain::Domain& domain) { return run(*loop, registry->define(domain)); }
+  InstancePtr create(const domain::Domain& domain) { return run(*loop, registry->create(domain, false)); }
   std::vector<std::string> names() const {
     std::vector<std::string> list;
     for (const InstancePtr& one : registry->all()) list.push_back(one->name());
@@ -63,6 +64,8 @@ class RegistryTest : public testing::Test {
   instance::test::Surroundings around;
   std::vector<std::string> problems;
   std::vector<std::pair<std::string, instance::Lifecycle>> events;
+  std::deque<core::Loop> loops;
+  core::Loop* loop = &around.loop;
   std::deque<Registry> daemons;
   Registry* registry = nullptr;
 };
@@ -87,7 +90,7 @@ TEST_F(RegistryTest, ADefinitionIsFoundAndSurvivesTheDaemon) {
   EXPECT_EQ(registry->by_uuid(one->uuid(), ""), one);
   EXPECT_TRUE(one->persistent());
   EXPECT_FALSE(one->active());
-  run(around.loop, registry->set_autostart(one, false));
+  run(*loop, registry->set_autostart(one, false));
   define(machine("two", 2));
   domain::Domain again = machine("one", 1);
   again.title = "changed";
@@ -119,14 +122,14 @@ TEST_F(RegistryTest, NameAndUuidBelongToOneDomain) {
 
 TEST_F(RegistryTest, WhatIsUndefinedIsGone) {
   const InstancePtr one = define(machine("one", 1));
-  run(around.loop, registry->set_autostart(one, true));
-  run(around.loop, registry->undefine(one));
+  run(*loop, registry->set_autostart(one, true));
+  run(*loop, registry->undefine(one));
   EXPECT_THAT(names(), ElementsAre());
   EXPECT_EQ(events.back(), std::pair(std::string("one"), lifecycle::undefined_removed));
-  EXPECT_EQ(error_of([&] { run(around.loop, registry->undefine(one)); }).detail(), "cannot undefine transient domain");
-  EXPECT_EQ(error_of([&] { run(around.loop, registry->set_autostart(one, true)); }).detail(),
+  EXPECT_EQ(error_of([&] { run(*loop, registry->undefine(one)); }).detail(), "cannot undefine transient domain");
+  EXPECT_EQ(error_of([&] { run(*loop, registry->set_autostart(one, true)); }).detail(),
             "cannot set autostart for transient domain");
-  EXPECT_EQ(error_of([&] { run(around.loop, registry->start(one, false)); }).code(), ErrorCode::no_domain);
+  EXPECT_EQ(error_of([&] { run(*loop, registry->start(one, false)); }).code(), ErrorCode::no_domain);
   define(machine("one", 2));  // its name is free
   begin();
   recover();
@@ -136,13 +139,13 @@ TEST_F(RegistryTest, WhatIsUndefinedIsGone) {
 
 TEST_F(RegistryTest, ARunningDomainThatIsUndefinedGoesOnUntilItEnds) {
   const InstancePtr one = define(machine("one", 1));
-  run(around.loop, registry->start(one, false));
+  run(*loop, registry->start(one, false));
   EXPECT_EQ(registry->by_id(one->id()), one);
   EXPECT_EQ(registry->active_count(), 1U);
-  run(around.loop, registry->undefine(one));
+  run(*loop, registry->undefine(one));
   EXPECT_THAT(names(), ElementsAre("one"));
   EXPECT_FALSE(one->persistent());
-  run(around.loop, one->destroy(false));
+  run(*loop, one->destroy(false));
   EXPECT_THAT(names(), ElementsAre());
 }
 
@@ -153,14 +156,14 @@ TEST_F(RegistryTest, ATransientDomainIsGoneOnceItEnds) {
   EXPECT_EQ(again.code(), ErrorCode::operation_invalid);
   EXPECT_EQ(again.detail(), "domain 'one' is already active");
   kill(one->running().process.pid, SIGKILL);
-  run_until(around.loop, [&] { return names().empty(); });
+  run_until(*loop, [&] { return names().empty(); });
   EXPECT_EQ(events.back(), std::pair(std::string("one"), lifecycle::stopped_failed));
 }
 
 TEST_F(RegistryTest, ATransientDomainThatIsDefinedStays) {
   const InstancePtr one = create(machine("one", 1));
   EXPECT_EQ(define(machine("one", 1)), one);
-  run(around.loop, one->destroy(false));
+  run(*loop, one->destroy(false));
   EXPECT_THAT(names(), ElementsAre("one"));
   EXPECT_EQ(create(machine("one", 1)), one);
   EXPECT_TRUE(one->persistent());
@@ -179,11 +182,11 @@ TEST_F(RegistryTest, AFailedCreateOrDefineLeavesNoName) {
 TEST_F(RegistryTest, OneThatIsOnItsWayIsShownToNobodyButKeepsItsName) {
   int over = 0;
   std::string second;
-  around.loop.spawn([](Registry* all, domain::Domain one, int* ended) -> Task<void> {
+  loop->spawn([](Registry* all, domain::Domain one, int* ended) -> Task<void> {
     co_await all->create(std::move(one), false);
     ++*ended;
   }(registry, machine("one", 1), &over));
-  around.loop.spawn([](Registry* all, domain::Domain one, std::string* words, int* ended) -> Task<void> {
+  loop->spawn([](Registry* all, domain::Domain one, std::string* words, int* ended) -> Task<void> {
     try {
       co_await all->define(std::move(one));
     } catch (const Error& error) {
@@ -191,46 +194,46 @@ TEST_F(RegistryTest, OneThatIsOnItsWayIsShownToNobodyButKeepsItsName) {
     }
     ++*ended;
   }(registry, machine("one", 2), &second, &over));
-  around.loop.context().restart();
-  around.loop.context().poll();
+  loop->context().restart();
+  loop->context().poll();
   EXPECT_THAT(names(), ElementsAre());
   EXPECT_EQ(error_of([&] { registry->by_name("one"); }).code(), ErrorCode::no_domain);
-  run_until(around.loop, [&] { return over == 2; });
+  run_until(*loop, [&] { return over == 2; });
   EXPECT_THAT(second, HasSubstr("already exists with uuid"));
   EXPECT_THAT(names(), ElementsAre("one"));
 }
 
 TEST_F(RegistryTest, WhoWaitedWhileADomainWasUndefinedMakesItAnew) {
   const InstancePtr old = define(machine("one", 1));
-  std::optional<instance::Job::Guard> job(run(around.loop, old->job().acquire("test")));
+  std::optional<instance::Job::Guard> job(run(*loop, old->job().acquire("test")));
   InstancePtr made;
-  around.loop.spawn([](Registry* all, domain::Domain one, InstancePtr* to) -> Task<void> {
+  loop->spawn([](Registry* all, domain::Domain one, InstancePtr* to) -> Task<void> {
     *to = co_await all->define(std::move(one));
   }(registry, machine("one", 1), &made));
   settle();
-  run(around.loop, registry->undefine(old));
+  run(*loop, registry->undefine(old));
   job.reset();
-  run_until(around.loop, [&] { return made != nullptr; });
+  run_until(*loop, [&] { return made != nullptr; });
   EXPECT_NE(made, old);
   EXPECT_EQ(registry->by_name("one"), made);
 }
 
 TEST_F(RegistryTest, EveryStartHasAnIdOfItsOwn) {
   const InstancePtr one = define(machine("one", 1)), two = define(machine("two", 2));
-  run(around.loop, registry->start(one, true));
-  run(around.loop, registry->start(two, false));
+  run(*loop, registry->start(one, true));
+  run(*loop, registry->start(two, false));
   EXPECT_LT(one->id(), two->id());
   EXPECT_EQ(one->status().state, State::paused);
   const int before = two->id();
-  run(around.loop, one->destroy(false));
-  run(around.loop, registry->start(one, false));
+  run(*loop, one->destroy(false));
+  run(*loop, registry->start(one, false));
   EXPECT_LT(before, one->id());
-  EXPECT_EQ(error_of([&] { run(around.loop, registry->start(one, false)); }).detail(), "domain is already running");
+  EXPECT_EQ(error_of([&] { run(*loop, registry->start(one, false)); }).detail(), "domain is already running");
 }
 
 TEST_F(RegistryTest, WhatIsToStartWithTheHostStartsAndOneThatCannotIsToldOf) {
-  run(around.loop, registry->set_autostart(define(machine("bad", 1, "die")), true));
-  run(around.loop, registry->set_autostart(define(machine("good", 2)), true));
+  run(*loop, registry->set_autostart(define(machine("bad", 1, "die")), true));
+  run(*loop, registry->set_autostart(define(machine("good", 2)), true));
   define(machine("idle", 3));
   begin();
   recover();
@@ -242,7 +245,7 @@ TEST_F(RegistryTest, WhatIsToStartWithTheHostStartsAndOneThatCannotIsToldOf) {
 
 TEST_F(RegistryTest, WhatRanIsFoundAgainAndDamagedFilesAreToldOf) {
   const InstancePtr one = define(machine("one", 1)), gone = create(machine("gone", 2));
-  run(around.loop, registry->start(one, false));
+  run(*loop, registry->start(one, false));
   const std::string state = around.layout.state + "/";
   std::ofstream(state + "half.json") << R"({"description": ")";
   std::ofstream(state + "empty.json") << "";
@@ -251,7 +254,7 @@ TEST_F(RegistryTest, WhatRanIsFoundAgainAndDamagedFilesAreToldOf) {
   std::string text;
   std::getline(std::ifstream(gone->state_path()), text, '\0');
   kill(gone->running().process.pid, SIGKILL);
-  run_until(around.loop, [&] { return !gone->active(); });
+  run_until(*loop, [&] { return !gone->active(); });
   std::ofstream(gone->state_path()) << text;
 
   begin();
@@ -260,14 +263,61 @@ TEST_F(RegistryTest, WhatRanIsFoundAgainAndDamagedFilesAreToldOf) {
   EXPECT_EQ(registry->by_name("one")->id(), one->id());
   EXPECT_EQ(registry->by_name("one")->status().state, State::running);
   EXPECT_THAT(problems, testing::UnorderedElementsAre(HasSubstr("half.json"), HasSubstr("empty.json"),
-                                                      HasSubstr("it is of the domain whose file is")));
+                                                      HasSubstr("it is of the domain with uuid")));
   EXPECT_TRUE(std::filesystem::exists(state + "half.json.broken"));
   const InstancePtr two = define(machine("two", 3));
-  run(around.loop, registry->start(two, false));
+  run(*loop, registry->start(two, false));
   EXPECT_GT(two->id(), one->id());
-  run(around.loop, two->destroy(false));
-  run(around.loop, registry->by_name("one")->destroy(false));
+  run(*loop, two->destroy(false));
+  run(*loop, registry->by_name("one")->destroy(false));
   run_until(around.loop, [&] { return !one->active(); });
+}
+
+TEST_F(RegistryTest, AFileThatCannotBeReadIsReadAgainAndNothingIsStartedTwice) {
+  const InstancePtr one = define(machine("one", 1));
+  run(*loop, registry->start(one, true));
+  const std::string path = one->state_path(), kept = path + ".kept";
+  one->running().monitor->close();
+  std::filesystem::rename(path, kept);
+  std::filesystem::create_symlink(path, path);  // one that leads round and round
+  begin();
+  recover();
+  const InstancePtr now = registry->by_name("one");
+  EXPECT_FALSE(now->active());
+  EXPECT_EQ(now->status().state, State::nostate);
+  EXPECT_THAT(problems, ElementsAre(HasSubstr("looked for again")));
+  const Error refused = error_of([&] { run(*loop, registry->start(now, false)); });
+  EXPECT_EQ(refused.code(), ErrorCode::operation_failed);
+  EXPECT_THAT(refused.detail(), HasSubstr("may be running"));
+  EXPECT_EQ(error_of([&] { create(machine("one", 1)); }).code(), ErrorCode::operation_failed);
+  EXPECT_TRUE(std::filesystem::is_directory(one->running().folder.path()));
+  std::filesystem::rename(kept, path);
+  run_until(*loop, [&] { return now->active(); });
+  EXPECT_EQ(now->id(), one->id());
+  EXPECT_EQ(now->status().state, State::paused);
+  EXPECT_EQ(problems.size(), 1U);
+}
+
+TEST_F(RegistryTest, WhatADamagedFileIsOfIsNotStartedBesideIt) {
+  const InstancePtr one = define(machine("one", 1));
+  run(*loop, registry->start(one, false));
+  const std::string path = one->state_path();
+  const pid_t pid = one->running().process.pid;
+  one->running().monitor->close();
+  std::filesystem::resize_file(path, std::filesystem::file_size(path) - 20);
+  begin();
+  recover();
+  const InstancePtr now = registry->by_name("one");
+  EXPECT_EQ(now->status().state, State::nostate);
+  EXPECT_THAT(problems, ElementsAre(HasSubstr("is kept aside")));
+  const Error refused = error_of([&] { run(*loop, registry->start(now, false)); });
+  EXPECT_THAT(refused.detail(), HasSubstr(path + ".broken"));
+  EXPECT_THAT(refused.detail(), HasSubstr(std::to_string(pid)));
+  kill(pid, SIGKILL);
+  run_until(around.loop, [&] { return !one->active(); });
+  run(*loop, registry->start(now, false));
+  EXPECT_EQ(now->status().state, State::running);
+  EXPECT_TRUE(std::filesystem::exists(path + ".broken"));
 }
 
 }  // namespace

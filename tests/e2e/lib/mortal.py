@@ -60,7 +60,7 @@ class Mortal:
     def leftovers(self, name):
         """Files in the state folder and the huge pages that speak of the machine."""
         folders = [self.state, pathlib.Path("/dev/hugepages/libvirt")]
-        return [path for folder in folders for path in folder.rglob("*") if f"-{name[:20]}" in path.name or path.suffix == ".json"]
+        return [path for folder in folders for path in folder.rglob("*") if f"-{name[:20]}" in path.name or path.suffix in (".json", ".starting")]
 
     def end(self):
         if self.server.process and self.server.process.poll() is None:
