@@ -55,7 +55,7 @@ class Monkey:
         size = self.random.choice((1, 2, 4))
         if port <= 0x604 < port + size or port <= 0x605 < port + size:
             return  # it would turn itself off
-        self.test.out(port, size, self.value(size))
+        self.test.out(port, size, self.value(size) & (~4 if port == 0x505 else -1))  # nor tell that it has shut down
 
     def bring_up(self):
         device = self.random.choice(self.devices)

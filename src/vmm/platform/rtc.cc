@@ -106,8 +106,9 @@ void Rtc::show() {
   put(weekday, date.tm_wday + 1);
   put(day, date.tm_mday);
   put(month, date.tm_mon + 1);
-  put(year, date.tm_year % 100);
-  put(century, (date.tm_year + 1900) / 100);
+  const int number = std::max(date.tm_year + 1900, 0);
+  put(year, number % 100);
+  put(century, number / 100);
 }
 
 /// Makes one date of the time's cells, whatever they are.
@@ -208,11 +209,11 @@ void Rtc::update() {
       wait_for(tick / oscillator * second + (tick % oscillator * second + oscillator - 1) / oscillator);
     }
   }
-  if (next) {
-    timer_.set(loop_.clock().now() + *next - chain());
-  } else {
-    timer_.cancel();
-  }
+  if (!next) return timer_.cancel();
+  std::int64_t wait = *next - chain();
+  // The host's time of day may be set, or go on while the host sleeps; the loop's clock would not tell.
+  if (!loop_.clock().simulated()) wait = std::min(wait, 60 * second);
+  timer_.set(loop_.clock().now() + wait);
 }
 
 // --- registers
