@@ -106,6 +106,10 @@ TemporaryFile::~TemporaryFile() {
 }
 
 void TemporaryFile::commit(const std::string& target, bool replace) {
+  struct stat there{};
+  if (replace && ::lstat(target.c_str(), &there) == 0 && !S_ISREG(there.st_mode)) {
+    throw_errno(EINVAL, "cannot replace '" + target + "', which is not a regular file");
+  }
   sync(fd_.get(), path_);
   if (::renameat2(AT_FDCWD, path_.c_str(), AT_FDCWD, target.c_str(), replace ? 0 : RENAME_NOREPLACE) < 0)
     throw_errno(errno, quoted("cannot write", target));

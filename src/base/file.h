@@ -43,7 +43,7 @@ class TemporaryFile {
   const std::string& path() const { return path_; }
 
   /// Makes the content durable under `target`, in the same folder: fsync, rename, fsync of the folder. EEXIST when
-  /// `replace` is false and there is such a file.
+  /// `replace` is false and there is such a file; EINVAL when what is there is no regular file, which nobody replaces.
   void commit(const std::string& target, bool replace = true);
 
  private:

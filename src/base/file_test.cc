@@ -54,10 +54,25 @@ TEST_F(FileTest, ReplaceGivesContentAndModeAndLeavesNothingElse) {
 TEST_F(FileTest, ReplaceThatFailsKeepsTheOldFileAndNoTemporary) {
   const std::string path = folder_ + "/a";
   std::filesystem::create_directory(path);
-  EXPECT_EQ(errno_of([&] { replace_file(path, "one", 0600); }), EISDIR);
+  EXPECT_EQ(errno_of([&] { replace_file(path, "one", 0600); }), EINVAL);
   EXPECT_TRUE(std::filesystem::is_directory(path));
   EXPECT_EQ(entries(), 1u);
   EXPECT_EQ(errno_of([&] { replace_file(folder_ + "/missing/a", "one", 0600); }), ENOENT);
+}
+
+TEST_F(FileTest, WhatIsNoRegularFileIsNotReplaced) {
+  const std::string fifo = folder_ + "/fifo", link = folder_ + "/link", other = folder_ + "/other";
+  ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
+  replace_file(other, "other", 0600);
+  ASSERT_EQ(::symlink(other.c_str(), link.c_str()), 0);
+  for (const std::string& path : {fifo, link}) {
+    EXPECT_EQ(errno_of([&] { replace_file(path, "one", 0600); }), EINVAL);
+    EXPECT_EQ(errno_of([&] { open_regular(path, O_RDWR | O_NOFOLLOW); }), path == fifo ? EINVAL : ELOOP);
+  }
+  EXPECT_TRUE(std::filesystem::is_fifo(fifo));
+  EXPECT_TRUE(std::filesystem::is_symlink(link));
+  EXPECT_EQ(read_all(open_regular(link, O_RDONLY).get(), 10, link), "other");
+  EXPECT_EQ(entries(), 3u);
 }
 
 TEST_F(FileTest, ReadIsBounded) {

@@ -89,6 +89,9 @@ Nvram::~Nvram() {
 }
 
 NvramAside::NvramAside(std::string path) : path_(std::move(path)) {
+  if (struct stat there{}; ::lstat(path_.c_str(), &there) == 0 && !S_ISREG(there.st_mode)) {
+    throw Error(ErrorCode::operation_failed, "cannot make '" + path_ + "' anew, which is not a regular file");
+  }
   if (::rename(path_.c_str(), aside().c_str()) == 0) return;
   if (errno != ENOENT) throw Error::system(errno, "cannot put the nvram file '" + path_ + "' aside");
   path_.clear();

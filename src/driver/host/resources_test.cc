@@ -168,6 +168,13 @@ TEST_F(NvramTest, IsBackWhereTheStartFailedThatWasToMakeItAnew) {
   EXPECT_THROW(NvramAside(path + "/none"), core::Error);
 }
 
+TEST_F(NvramTest, WhatIsNoFileStaysInItsPlace) {
+  const std::string path = folder_ + "/device";
+  std::filesystem::create_symlink("/dev/null", path);
+  EXPECT_THROW(NvramAside{path}, core::Error);
+  EXPECT_TRUE(std::filesystem::is_symlink(path));
+}
+
 TEST_F(NvramTest, RefusesWhatItCannotCopyAndLeavesNothing) {
   const std::string path = folder_ + "/a_VARS.fd";
   const auto refusal = [&](const std::string& source, const std::string& loader) {

@@ -77,7 +77,11 @@ std::vector<std::string> make_character_files(const domain::Domain& domain) {
     if (source.type == CharacterSource::Type::file) paths.push_back(source.path);
     if (!source.log_file.empty()) paths.push_back(source.log_file);
   });
-  for (const std::string& path : paths) base::open_file(path, O_WRONLY | O_CREAT | O_NONBLOCK | O_NOCTTY, 0600);
+  for (const std::string& path : paths) {
+    // What is there is not opened: a FIFO may have no reader yet, and to open a device can do something.
+    const base::UniqueFd made(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+    if (!made && errno != EEXIST) base::throw_errno(errno, "cannot open '" + path + "'");
+  }
   return paths;
 }
 

@@ -57,7 +57,7 @@ class Threads {
   std::vector<std::thread> threads_;
   std::vector<pid_t> ids_;
   std::mutex mutex_;
-  std::condition_variable changed_;  ///< of what follows
+  std::condition_variable changed_;
   bool paused_ = true, ending_ = false;
   unsigned running_ = 0;  ///< threads that are not waiting to be resumed
   std::size_t started_ = 0;
