@@ -22,6 +22,7 @@ DEPARTURES = {
     "plain undefine with an nvram file succeeds": Departure(
         False, True, "the guide's own x86_64 example has an nvram file and a plain undefine; the file is kept"
     ),
+    "nvram that is no regular file is deleted": Departure(True, False, "a device or a link in its place is not the machine's to remove"),
     "the guide's aliases are kept": Departure(False, True, "the guide names balloon, virtio-serial controller and console by <alias>"),
     "autodeflate is read from the alias": Departure(False, True, "the guide writes it there; dumpxml writes it where libvirt's schema has it"),
     "dumpxml is a fixed point at once": Departure(False, True, "libvirt sorts the controllers it adds only when it reads them again"),

@@ -184,6 +184,18 @@ def test_undefine_and_the_nvram_file(define, base, name, virsh, expected):
     assert path.exists()
 
 
+def test_nvram_that_is_no_file_stays(define, base, name, virsh, expected):
+    path = base / f"{name}_VARS.fd"
+    path.symlink_to("/dev/null")  # as a device
+    define(os=nvram_domain(base, name))
+    result = virsh.run("undefine", name, "--nvram")
+    assert (result.status == 0) == expected("nvram that is no regular file is deleted") == (not path.is_symlink())
+    if result.status:
+        assert "not a regular file" in result.err
+        virsh("undefine", name, "--keep-nvram")
+        path.unlink()
+
+
 def test_undefine_with_every_flag_virsh_has(define, virsh, name):
     define()
     virsh("undefine", name, "--managed-save", "--snapshots-metadata", "--checkpoints-metadata", "--nvram")

@@ -1,3 +1,4 @@
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "driver/api/agent.h"
@@ -68,6 +69,9 @@ Task<void> undefine_flags(Client* client, DomainUndefineFlagsArgs args) {
   const auto job = co_await subject->job().acquire("remoteDispatchDomainUndefineFlags");
   if (!subject->persistent()) throw Error(ErrorCode::operation_invalid, "cannot undefine transient domain");
   const std::string store = subject->config()->os.nvram ? subject->config()->os.nvram->path : "";
+  if (struct stat there{}; (args.flags & nvram) && ::lstat(store.c_str(), &there) == 0 && !S_ISREG(there.st_mode)) {
+    throw Error(ErrorCode::operation_invalid, "cannot delete nvram '" + store + "', which is not a regular file");
+  }
   co_await client->registry().undefine(subject);
   if ((args.flags & nvram) && !store.empty() && ::unlink(store.c_str()) < 0 && errno != ENOENT) {
     throw Error::system(errno, "failed to remove nvram: " + store);
