@@ -27,6 +27,9 @@ void Instance::take(const qmp::Event& event) {
   environment_.notify(*this,
                       MonitorEvent{event.name, event.data.dump(-1, ' ', true), event.seconds, event.microseconds});
   if (running_->held == 0) return handle(event);
+  if (!running_->later.empty() && running_->later.back().name == event.name &&
+      running_->later.back().data == event.data)
+    return;                                   // a disk that fails says so at each request
   if (running_->later.size() == most_held) {  // it is asked for its state once it is connected again
     running_->later.clear();
     throw Error(core::ErrorCode::internal_error,
@@ -38,8 +41,13 @@ void Instance::take(const qmp::Event& event) {
 void Instance::release_events(int id) {
   if (!is(id)) return;
   if (running_->held > 0 && --running_->held > 0) return;
-  for (const qmp::Event& event : std::exchange(running_->later, {}))
-    if (is(id)) handle(event);
+  for (const qmp::Event& event : std::exchange(running_->later, {})) {
+    try {
+      if (is(id)) handle(event);
+    } catch (const std::exception& error) {  // the others are so too
+      environment_.problem("event " + event.name + " of domain '" + name_ + "' was not taken: " + error.what());
+    }
+  }
 }
 
 void Instance::apply(Trigger trigger, std::optional<Lifecycle> as) {

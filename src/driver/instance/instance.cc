@@ -80,6 +80,7 @@ Task<void> Instance::end_process(bool graceful) {
   if (co_await wait_gone(this, term_wait)) co_return;
   if (graceful) {
     running_->ending.reset();
+    running_->graceful = false;
     throw Error::system(EBUSY,
                         "Failed to terminate process " + std::to_string(running_->process.pid) + " with SIGTERM");
   }
