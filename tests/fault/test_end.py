@@ -8,8 +8,7 @@ import time
 import libvirt
 import pytest
 
-import wire
-from lib import xml
+from lib import wire, xml
 from world import ANSWER_SECONDS, World
 
 BEGINNINGS = [b"", b"\0", wire.packet(66), wire.packet(66)[:20], wire.packet(66) * 50]

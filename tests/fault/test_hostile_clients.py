@@ -14,8 +14,7 @@ import time
 import libvirt
 import pytest
 
-import wire
-from lib import xml
+from lib import wire, xml
 from lib.wait import until
 from world import World, descriptors, status_kib
 

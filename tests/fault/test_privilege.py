@@ -12,8 +12,7 @@ import sys
 import libvirt
 import pytest
 
-import wire
-from lib import xml
+from lib import wire, xml
 from lib.wait import until
 from world import World
 
@@ -42,8 +41,8 @@ PROGRAMS = {"remote": (0x20008086, "remote_procedures.inc"), "qemu": (0x20008087
 
 @pytest.fixture(scope="module")
 def world(base, program):
-    for file in ("walk.py", "wire.py"):
-        shutil.copy(HERE / file, base)
+    for file in (HERE / "walk.py", wire.__file__):
+        shutil.copy(file, base)
     one = World(base / "privilege", program).begin()
     one.connection.defineXML(xml.bare("subject", devices=xml.CONSOLE)).createWithFlags(libvirt.VIR_DOMAIN_START_PAUSED)
     one.connection.defineXML(xml.bare("bystander"))

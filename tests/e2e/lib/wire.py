@@ -1,6 +1,7 @@
-"""libvirt's packets as bytes, and what a stock client says, overheard: the stuff of clients that speak wrongly."""
+"""libvirt's packets as bytes, and what a stock client says, overheard: the stuff of clients that speak in their own way, or wrongly."""
 
 import contextlib
+import dataclasses
 import pathlib
 import select
 import socket
@@ -10,16 +11,32 @@ import threading
 
 HEADER = struct.Struct(">IIIiIIi")  # length, program, version, procedure, kind, serial, status
 FIELDS = ("length", "program", "version", "procedure", "kind", "serial", "status")
-PROGRAM = 0x20008086
+PROGRAM, QEMU, KEEPALIVE = 0x20008086, 0x20008087, 0x6B656570
+CALL, REPLY, MESSAGE, STREAM, CALL_WITH_FDS, REPLY_WITH_FDS, HOLE = range(7)
+OK, ERROR, CONTINUE = range(3)
+OPEN, CLOSE, GET_HOSTNAME, AUTH_LIST = 1, 2, 59, 66
 
 
 def packet(procedure, payload=b"", *, program=PROGRAM, version=1, kind=0, serial=1, status=0, length=None):
     return HEADER.pack(HEADER.size + len(payload) if length is None else length, program, version, procedure, kind, serial, status) + payload
 
 
-def text(value):
-    data = value.encode()
-    return struct.pack(">I", len(data)) + data + bytes(-len(data) % 4)
+def number(value):
+    return struct.pack(">I", value & 0xFFFFFFFF)
+
+
+def text(value, padding=bytes(3)):
+    data = value if isinstance(value, bytes) else value.encode()
+    return number(len(data)) + data + padding[: -len(data) % 4]
+
+
+def domain(subject):
+    """How calls name a domain."""
+    return text(subject.name()) + subject.UUID() + number(subject.ID())
+
+
+def opening(uri):
+    return packet(OPEN, number(1) + text(uri) + number(0), serial=2)
 
 
 def connect(path, seconds=20):
@@ -31,18 +48,58 @@ def connect(path, seconds=20):
 
 def receive(client):
     """One whole packet; nothing at the end of the connection."""
-    head = client.recv(4, socket.MSG_WAITALL)
-    if len(head) < 4:
-        return b""
-    return head + client.recv(struct.unpack(">I", head)[0] - 4, socket.MSG_WAITALL)
+    said = bytearray()
+    while len(said) < 4 or len(said) < struct.unpack(">I", said[:4])[0]:
+        length = struct.unpack(">I", said[:4])[0] if len(said) >= 4 else 4
+        part = client.recv(length - len(said))
+        if not part:
+            return b""
+        said += part
+    return bytes(said)
 
 
-def opened(path):
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """A packet of the daemon's; one with an error has its code, domain and message as `error`."""
+
+    program: int
+    version: int
+    procedure: int
+    kind: int
+    serial: int
+    status: int
+    payload: bytes = dataclasses.field(repr=False)
+    error: tuple | None
+
+
+def answer(client, seconds=20):
+    """The next packet; None at the end of the connection. TimeoutError where none comes."""
+    client.settimeout(seconds)
+    try:
+        said = receive(client)
+    except ConnectionError:
+        said = b""
+    if not said:
+        return None
+    _, *header = HEADER.unpack(said[: HEADER.size])
+    payload = said[HEADER.size :]
+    error = None
+    if header[-1] == ERROR:
+        code, domain, present, length = struct.unpack(">iiII", payload[:16])
+        error = code, domain, payload[16 : 16 + length].decode(errors="replace") if present else None
+    return Answer(*header, payload, error)
+
+
+def call(client, said, seconds=20):
+    client.sendall(said)
+    return answer(client, seconds)
+
+
+def opened(path, uri="stratovirt:///system"):
     """A connection that has said what it wants to talk to."""
     client = connect(path)
-    for call in (packet(66), packet(1, struct.pack(">I", 1) + text("stratovirt:///system") + struct.pack(">I", 0), serial=2)):
-        client.sendall(call)
-        assert HEADER.unpack(receive(client)[: HEADER.size])[6] == 0
+    for said in (packet(AUTH_LIST), opening(uri)):
+        assert call(client, said).status == OK
     return client
 
 
