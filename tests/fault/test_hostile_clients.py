@@ -139,7 +139,7 @@ UNKNOWN = {
     "program": wire.packet(66, program=0x12345678),
     "version": wire.packet(66, version=99),
     "procedure": wire.packet(9999),
-    "payload": wire.packet(2, b"\xff" * 40),
+    "payload": wire.packet(1, b"\xff" * 40),
     "event": wire.packet(318),
 }
 

@@ -7,6 +7,17 @@ namespace api {
 using core::Error;
 using core::ErrorCode;
 
+namespace {
+
+bool comes_before_open(const rpc::Header& call) {
+  using enum protocol::Procedure;
+  const auto procedure = static_cast<protocol::Procedure>(call.procedure);
+  return call.program == protocol::remote_program &&
+         (procedure == connect_open || procedure == connect_close || procedure == connect_supports_feature);
+}
+
+}  // namespace
+
 const Handlers& handlers() {
   static const auto table = [] {
     auto all = std::make_unique<Handlers>();
@@ -20,7 +31,16 @@ const Handlers& handlers() {
 }
 
 void Client::serve(rpc::Call& call) {
+  const protocol::Row& row = protocol::admit(connection_, call.header);
+  if (!opened_ && row.access != protocol::Access::authentication && !comes_before_open(call.header)) {
+    throw Error(ErrorCode::internal_error, "hypervisor connection not open", core::ErrorDomain::rpc);
+  }
   handlers().serve(*this, connection_, call);
+}
+
+void Client::open() {
+  if (opened_) throw Error(ErrorCode::internal_error, "connection already open", core::ErrorDomain::rpc);
+  opened_ = true;
 }
 
 void Client::closed() {

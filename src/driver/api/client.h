@@ -48,6 +48,9 @@ class Client : public rpc::Session {
     return driver_.registry.by_uuid(domain.uuid, domain.name);
   }
 
+  /// virConnectOpen, which comes before all calls but a few. Throws Error where it has come already.
+  void open();
+
   /// A domain to be destroyed when this client goes (START_AUTODESTROY).
   void autodestroy(const registry::InstancePtr& instance) { autodestroy_.push_back(instance); }
 
@@ -72,6 +75,7 @@ class Client : public rpc::Session {
   std::map<int, Callback> callbacks_;
   std::map<int, MonitorCallback> monitor_callbacks_;
   int last_callback_ = 0;
+  bool opened_ = false;
   std::vector<std::weak_ptr<instance::Instance>> autodestroy_;
 };
 

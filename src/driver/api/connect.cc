@@ -28,11 +28,15 @@ AuthListRet list_auth(Client&) {
 }
 
 void open(Client& client, const ConnectOpenArgs& args) {
-  if (!args.name || args.name->empty() || *args.name == client.driver().uri()) return;
-  throw Error(ErrorCode::no_connect, "URI '" + *args.name + "', here is '" + client.driver().uri() + "'");
+  const std::string here = client.driver().uri();
+  if (args.name && !args.name->empty() && *args.name != here)
+    throw Error(ErrorCode::no_connect, "URI '" + *args.name + "', here is '" + here + "'");
+  client.open();
 }
 
-void close(Client&) {}
+void close(Client& client) {
+  client.connection().close_when_sent();
+}
 
 ConnectGetTypeRet get_type(Client&) {
   return {"StratoVirt"};

@@ -44,7 +44,17 @@ ConnectNumOfDomainsRet num_of_domains(Client& client) {
   return {static_cast<std::int32_t>(client.registry().active_count())};
 }
 
+/// How many a client has room for.
+void require_room(std::int32_t most, const char* name) {
+  const auto refuse = [&](const char* why) {
+    throw Error(ErrorCode::rpc, std::string(name) + why, core::ErrorDomain::rpc);
+  };
+  if (most < 0) refuse(" must be non-negative");
+  if (std::cmp_greater(most, max::domain_list)) refuse(" > REMOTE_DOMAIN_LIST_MAX");
+}
+
 ConnectListDomainsRet list_domains(Client& client, const ConnectListDomainsArgs& args) {
+  require_room(args.maxids, "maxids");
   ConnectListDomainsRet ret;
   for (const auto& one : client.registry().all()) {
     if (one->active() && std::cmp_less(ret.ids.size(), args.maxids)) ret.ids.push_back(one->id());
@@ -58,6 +68,7 @@ ConnectNumOfDefinedDomainsRet num_of_defined(Client& client) {
 }
 
 ConnectListDefinedDomainsRet list_defined(Client& client, const ConnectListDefinedDomainsArgs& args) {
+  require_room(args.maxnames, "maxnames");
   ConnectListDefinedDomainsRet ret;
   for (const auto& one : client.registry().all()) {
     if (!one->active() && std::cmp_less(ret.names.size(), args.maxnames)) ret.names.push_back(one->name());

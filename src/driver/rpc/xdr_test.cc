@@ -117,17 +117,46 @@ TEST(Xdr, AViewOfAnItemIsEncodedAsTheItem) {
   EXPECT_TRUE(refused(StringView<2>("abc")));
 }
 
-TEST(Xdr, DecodeRefusesWhatIsNotExactlyOneValue) {
+TEST(Xdr, DecodeRefusesWhatIsNotWhole) {
   EXPECT_TRUE(refused<std::int32_t>(Bytes{0, 0, 0}));
-  EXPECT_TRUE(refused<std::int32_t>(Bytes{0, 0, 0, 0, 0}));
-  EXPECT_TRUE(refused<Void>(Bytes{0}));
-  EXPECT_TRUE(refused<String<8>>(Bytes{0, 0, 0, 1, 'a'}));           // no padding
-  EXPECT_TRUE(refused<String<8>>(Bytes{0, 0, 0, 1, 'a', 0, 1, 0}));  // padding that is not zero
-  EXPECT_TRUE(refused<String<8>>(Bytes{0, 0, 0, 2, 'a', 0, 0, 0}));  // a NUL inside
-  EXPECT_TRUE(refused<std::optional<std::int32_t>>(Bytes{0, 0, 0, 2, 0, 0, 0, 0}));
+  EXPECT_TRUE(refused<String<8>>(Bytes{0, 0, 0, 1, 'a'}));  // no padding
+  EXPECT_TRUE(refused<String<8>>(Bytes{0, 0, 0, 1, 'a', 0, 0}));
+  EXPECT_TRUE(refused<String<8>>(Bytes{0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0}));
+  EXPECT_TRUE(refused<std::optional<std::int32_t>>(Bytes{0, 0, 0, 1}));
   EXPECT_TRUE(refused<Choice>(Bytes{0, 0, 0, 0, 0, 0, 0, 0}));  // no such case
   EXPECT_TRUE(refused<Choice>(Bytes{0, 0, 0, 8, 0, 0, 0, 0}));
   EXPECT_TRUE(refused<Choice>(Bytes{0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0}));
+}
+
+TEST(Xdr, AnyWordButZeroIsTrue) {
+  using Maybe = std::optional<std::int32_t>;
+  for (const std::uint32_t word : {1U, 2U, 0x01000000U, 0x80000000U, 0xffffffffU}) {
+    Bytes bytes = encode(word);
+    EXPECT_TRUE(decode<bool>(bytes)) << word;
+    bytes.insert(bytes.end(), {0, 0, 0, 5});
+    EXPECT_EQ(decode<Maybe>(bytes), 5) << word;
+  }
+  EXPECT_EQ(decode<Maybe>(Bytes{0, 0, 0, 0, 0, 0, 0, 5}), std::nullopt);
+}
+
+TEST(Xdr, PaddingMayBeAnything) {
+  EXPECT_EQ(decode<String<8>>(Bytes{0, 0, 0, 5, 'a', 'b', 'c', 'd', 'e', 1, 2, 3}), "abcde");
+  EXPECT_THAT(decode<Opaque<8>>(Bytes{0, 0, 0, 1, 7, 0xff, 0xff, 0xff}), ElementsAre(7));
+  EXPECT_THAT((decode<std::array<std::uint8_t, 3>>(Bytes{1, 2, 3, 9})), ElementsAre(1, 2, 3));
+}
+
+TEST(Xdr, AStringEndsAtItsFirstNul) {
+  EXPECT_EQ(decode<String<8>>(Bytes{0, 0, 0, 4, 'a', 0, 'b', 0}), "a");
+  EXPECT_EQ(decode<String<8>>(Bytes{0, 0, 0, 1, 0, 0, 0, 0}), "");
+  // What follows begins where the length said.
+  const auto inner = decode<Inner>(Bytes{0, 0, 0, 3, 'a', 0, 'b', 0, 1, 2, 3, 0, 0, 0, 0, 0});
+  EXPECT_EQ(inner.name, "a");
+  EXPECT_THAT(inner.fixed, ElementsAre(1, 2, 3));
+}
+
+TEST(Xdr, WhatFollowsTheLastValueIsLeft) {
+  EXPECT_EQ(decode<std::int32_t>(Bytes{0, 0, 0, 4, 0}), 4);
+  EXPECT_NO_THROW(decode<Void>(Bytes{1, 2, 3}));
 }
 
 TEST(Xdr, ALongLengthWithoutBytesAllocatesNothing) {
