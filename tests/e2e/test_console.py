@@ -7,6 +7,7 @@ import threading
 import time
 
 import libvirt
+import pytest
 
 from lib import xml
 from lib.console import Console
@@ -236,6 +237,76 @@ def test_the_stream_ends_with_the_domain(create):
     while console.next(10):
         pass
     console.connection.close()
+
+
+BLOCKS = [0, libvirt.VIR_STREAM_NONBLOCK]
+
+
+@pytest.mark.parametrize("said", [b"", b"hello"], ids=["nothing", "data"])
+@pytest.mark.parametrize("flags", BLOCKS, ids=["blocking", "nonblocking"])
+def test_a_client_finishes(conn, create, flags, said):
+    """Right after it came, or with data under way; the console is free at once."""
+    domain = create(devices=xml.CONSOLE)
+    for _ in range(3):
+        stream = conn.newStream(flags)
+        domain.openConsole(None, stream, 0)
+        if said:
+            assert stream.send(said) == len(said)
+        assert stream.finish() == 0
+
+
+def test_send_all_and_finish(conn, create):
+    domain = create(devices=xml.CONSOLE)
+    stream, parts = conn.newStream(), iter([b"one", b"two", b"three"])
+    domain.openConsole(None, stream, 0)
+    stream.sendAll(lambda *_: next(parts, b""), None)
+    assert stream.finish() == 0
+
+
+@pytest.mark.parametrize("flags", BLOCKS, ids=["blocking", "nonblocking"])
+def test_finish_after_the_guests_end(conn, create, flags):
+    domain = create(devices=xml.CONSOLE)
+    stream = conn.newStream(flags)
+    domain.openConsole(None, stream, 0)
+    domain.destroy()
+    until(lambda: stream.recv(100) == b"", "the end of the stream")
+    assert stream.finish() == 0
+
+
+def test_receive_all_until_the_guests_end(conn, create, uri):
+    domain = create(devices=xml.CONSOLE)
+    stream, got = conn.newStream(), []
+    domain.openConsole(None, stream, 0)
+    with libvirt.open(uri) as other:
+        ending = threading.Timer(0.2, other.lookupByName(domain.name()).destroy)
+        ending.start()
+        stream.recvAll(lambda _, data, __: got.append(data), None)
+        ending.join()
+    assert got == [] and stream.finish() == 0
+
+
+def test_finish_amid_what_the_guest_writes(guest):
+    """Unread, and while more is on its way to the guest."""
+    guest.run("true")
+    console = Stream(guest.domain)
+    console.send(b"yes 0123456789abcde | head -c 64000; echo all-writ''ten\r")
+    console.next()
+    console.send(b"echo typed-ahead\r" * 20)
+    assert console.stream.finish() == 0
+    console.connection.close()
+    assert guest.run("echo still here", 60).endswith("still here")
+
+
+def test_the_console_of_a_machine_that_begins_again(conn, define):
+    """Who still holds the stream of the one before holds up nobody."""
+    domain = define(devices=xml.CONSOLE)
+    streams = []
+    for _ in range(3):
+        domain.createWithFlags(libvirt.VIR_DOMAIN_START_PAUSED)
+        streams.append(conn.newStream(libvirt.VIR_STREAM_NONBLOCK))
+        domain.openConsole(None, streams[-1], 0)
+        domain.destroy()
+        until(lambda: streams[-1].recv(100) == b"", "the end of the stream")
 
 
 def test_the_console_of_a_paused_machine_opens(create):

@@ -3,11 +3,11 @@
 import pytest
 
 from lib import wire, xml
-from lib.wire import CLOSE, ERROR, HOLE, MESSAGE, OK, OPEN, REPLY, STREAM, number, packet, text
+from lib.wire import CALL, CLOSE, CONTINUE, ERROR, HOLE, MESSAGE, OK, OPEN, REPLY, STREAM, number, packet, text
 
 INTERNAL, RPC, NO_DOMAIN = 1, 39, 42
 FROM_RPC, FROM_QEMU = 7, 10
-GET_TYPE, LIST_DEFINED, LOOKUP_BY_NAME, LIST_DOMAINS, HOSTNAME, SUPPORTS_FEATURE, AUTH_LIST, LIST_ALL, REGISTER, STATS = 3, 21, 23, 37, 59, 60, 66, 273, 316, 344
+GET_TYPE, LIST_DEFINED, LOOKUP_BY_NAME, LIST_DOMAINS, HOSTNAME, SUPPORTS_FEATURE, AUTH_LIST, OPEN_CONSOLE, LIST_ALL, REGISTER, STATS = 3, 21, 23, 37, 59, 60, 66, 201, 273, 316, 344
 DECODE = (RPC, FROM_RPC, "Unable to decode message payload")
 TRUE = [1, 2, 0x01000000, 0x80000000, 0xFFFFFFFF]
 NAME = "wire-15-letters"  # whose padding is a byte
@@ -174,6 +174,107 @@ def test_flags_of_open_are_no_matter(fresh, uri, flags):
 def test_close_ends_the_connection(client):
     assert wire.call(client, packet(CLOSE)).status == OK
     assert wire.answer(client) is None
+
+
+class Console:
+    """A stream as packets."""
+
+    serial = 50
+
+    def __init__(self, daemon, domain):
+        self.client = wire.opened(daemon.socket, daemon.uri)
+        self.opened = wire.call(self.client, packet(OPEN_CONSOLE, wire.domain(domain) + number(0) + number(1), serial=self.serial))
+        assert self.opened.status == OK, self.opened
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.client.close()
+
+    def say(self, status, data=b"", **changed):
+        self.client.sendall(packet(OPEN_CONSOLE, data, **{"kind": STREAM, "serial": self.serial, "status": status, **changed}))
+
+    def hears(self, *expected):
+        """The stream's next packets, as (status, error or data); then the next call is answered."""
+        came = [wire.answer(self.client) for _ in expected]
+        assert [(each.kind, each.serial) for each in came] == [(STREAM, self.serial)] * len(expected)
+        assert [(each.status, each.error or each.payload) for each in came] == list(expected)
+        return goes_on(self.client)
+
+
+FINISHED = (OK, b"")
+
+
+@pytest.fixture
+def console(daemon, create):
+    with Console(daemon, create(devices=xml.CONSOLE)) as one:
+        yield one
+
+
+ENDS = {
+    "at once": ([(OK, b"")], [FINISHED]),
+    "with data before": ([(CONTINUE, b"hello"), (OK, b"")], [FINISHED]),
+    "with data in it": ([(OK, b"hello")], [FINISHED]),
+    "with data after": ([(OK, b""), (CONTINUE, b"late")], [FINISHED]),
+    "after its end of data": ([(CONTINUE, b""), (OK, b"")], [FINISHED]),
+    "aborted": ([(ERROR, b"")], [FINISHED]),
+    "aborted, with data before": ([(CONTINUE, b"hello"), (ERROR, b"")], [FINISHED]),
+    "aborted after it was finished": ([(OK, b""), (ERROR, b"")], [FINISHED]),
+    "by a status that is none": ([(3, b"")], [(ERROR, (RPC, 38, "stream aborted with unexpected status 3"))]),
+}
+
+
+@pytest.mark.parametrize("how", ENDS)
+def test_a_client_ends_its_console(console, how):
+    said, heard = ENDS[how]
+    for status, data in said:
+        console.say(status, data)
+    assert console.hears(*heard)
+
+
+@pytest.mark.parametrize("changed", [{"serial": 51}, {"kind": REPLY}, {"program": wire.QEMU}], ids=str)
+def test_what_is_not_the_streams_is_left(console, changed):
+    console.say(CONTINUE, b"lost", **changed)
+    console.say(OK)
+    assert console.hears(FINISHED)
+
+
+def test_a_call_in_a_streams_name(console):
+    console.say(CONTINUE, b"abc", kind=CALL)
+    assert wire.answer(console.client).error == (RPC, FROM_RPC, "Unexpected message status 2")
+    console.say(OK)
+    assert console.hears(FINISHED)
+
+
+def test_the_same_serial_again(daemon, create):
+    domain = create(devices=xml.CONSOLE)
+    with Console(daemon, domain) as console:
+        for _ in range(3):
+            console.say(OK)
+            assert console.hears(FINISHED)
+            assert wire.call(console.client, packet(OPEN_CONSOLE, wire.domain(domain) + number(0) + number(1), serial=console.serial)).status == OK
+        console.say(OK)
+        assert console.hears(FINISHED)
+
+
+@pytest.mark.parametrize("status", [OK, ERROR])
+def test_the_guests_end_and_then_the_clients(daemon, create, status):
+    domain = create(devices=xml.CONSOLE)
+    with Console(daemon, domain) as console:
+        domain.destroy()
+        assert console.hears((CONTINUE, b""))
+        console.say(status)
+        assert console.hears(FINISHED)
+
+
+def test_data_after_the_guests_end(daemon, create):
+    domain = create(devices=xml.CONSOLE)
+    with Console(daemon, domain) as console:
+        domain.destroy()
+        assert console.hears((CONTINUE, b""))
+        console.say(CONTINUE, b"late")
+        assert console.hears((ERROR, (38, 38, "cannot write to stream: Input/output error")))
 
 
 def test_a_name_that_is_no_domains(client):

@@ -284,3 +284,19 @@ def test_a_reader_costs_little(world, record):
         assert grown < count * 2048, f"{grown} KiB for {count} readers"
     assert settled(world)[0] <= before[0]
     record("a reader that announces large packets", count, 0)
+
+
+def test_a_console_whose_guest_takes_nothing(world, record):
+    """Whoever leaves it, by an abort or without a word, leaves no descriptor."""
+    before, count = settled(world), 20
+    open_console = wire.packet(201, wire.domain(world.lookup("honest")) + wire.number(0) + wire.number(1), serial=50)
+    data = wire.packet(201, b"x" * 60000, kind=wire.STREAM, status=wire.CONTINUE, serial=50)
+    for number in range(count):
+        with wire.opened(world.server.socket) as client:
+            assert wire.call(client, open_console).status == wire.OK
+            client.sendall(data * 4)
+            if number % 2:
+                assert wire.call(client, wire.packet(201, kind=wire.STREAM, status=wire.ERROR, serial=50)).status == wire.OK
+    after = settled(world)
+    record("a console left whose guest takes nothing", count, int(after[0] > before[0]))
+    assert after[0] <= before[0], descriptors(world.server.pid)

@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include <boost/asio/posix/stream_descriptor.hpp>
+#include <string>
+#include <system_error>
 
 #include "base/file.h"
 #include "driver/api/client.h"
@@ -66,7 +68,7 @@ base::UniqueFd open_device(const Device& device) {
   throw Error(ErrorCode::internal_error, "character device " + device.alias + " is not using a PTY or UNIX socket");
 }
 
-/// What a console session's two halves share; it ends when either of them does.
+/// What a console session's parts share; it ends with its stream.
 struct Session {
   Session(core::asio::io_context& context, int fd) : device(context, fd) {}
   Descriptor device;
@@ -77,7 +79,7 @@ constexpr std::size_t chunk_size = 65536;
 Task<void> from_device(std::shared_ptr<Session> session, StreamPtr stream) {
   std::vector<std::uint8_t> buffer(chunk_size);
   try {
-    while (session->device.is_open() && stream->open()) {
+    while (stream->open()) {
       boost::system::error_code error;
       co_await session->device.async_wait(Descriptor::wait_read,
                                           core::asio::redirect_error(core::asio::use_awaitable, error));
@@ -85,14 +87,19 @@ Task<void> from_device(std::shared_ptr<Session> session, StreamPtr stream) {
       const ssize_t got = ::read(session->device.native_handle(), buffer.data(), buffer.size());
       if (got < 0 && (errno == EAGAIN || errno == EINTR)) continue;
       if (got <= 0) {  // the emulator is gone
-        co_await stream->finish();
+        co_await stream->end_of_data();
         break;
       }
       co_await stream->write({buffer.data(), static_cast<std::size_t>(got)});
     }
   } catch (const Error&) {
-    // The client left; its half says no more either.
+    // The client takes no more. What it has sent may still be on its way to the device.
   }
+}
+
+/// A guest that takes nothing does not keep the device open.
+Task<void> close_with(std::shared_ptr<Session> session, StreamPtr stream) {
+  co_await stream->ended();
   session->device.close();
 }
 
@@ -107,15 +114,17 @@ Task<void> to_device(std::shared_ptr<Session> session, StreamPtr stream) {
         } else if (errno == EAGAIN) {
           co_await session->device.async_wait(Descriptor::wait_write, core::asio::use_awaitable);
         } else if (errno != EINTR) {
-          throw Error::system(errno, "cannot write to the console");
+          const std::string why = std::generic_category().message(errno);
+          throw Error(ErrorCode::system_error, "cannot write to stream: " + why, core::ErrorDomain::streams);
         }
       }
     }
-    if (stream->open()) co_await stream->finish();
-  } catch (const std::exception&) {
-    // Aborted by the client, taken over, or the device is closed.
+    co_await stream->finish();
+  } catch (const Error& error) {
+    stream->abort(error);  // unless it has ended: aborted by the client, taken over
+  } catch (const boost::system::system_error&) {
+    // It has ended, and the device is closed with it.
   }
-  session->device.close();
 }
 
 Task<void> open_console(Client* client, DomainOpenConsoleArgs args, StreamPtr stream) {
@@ -136,6 +145,7 @@ Task<void> open_console(Client* client, DomainOpenConsoleArgs args, StreamPtr st
   auto session = std::make_shared<Session>(client->driver().loop.context(), fd.release());
   client->driver().loop.spawn(from_device(session, stream));
   client->driver().loop.spawn(to_device(session, stream));
+  client->driver().loop.spawn(close_with(session, stream));
   co_return;
 }
 

@@ -16,7 +16,7 @@ std::size_t cost(const Stream::Chunk& chunk) {
 }
 
 core::Error stream_error(core::ErrorCode code, std::string detail) {
-  return {code, std::move(detail), core::ErrorDomain::rpc};
+  return {code, std::move(detail), core::ErrorDomain::streams};
 }
 
 }  // namespace
@@ -150,19 +150,27 @@ core::Task<void> Stream::write_hole(std::int64_t length) {
   send(Type::stream_hole, Status::proceed, encode(StreamHole{length, 0}));
 }
 
-core::Task<void> Stream::finish() {
+core::Task<void> Stream::end_of_data() {
   while (state_ != State::ended && !established_) co_await room_.wait();
+  if (state_ == State::open && !std::exchange(no_more_, true)) send(Type::stream, Status::proceed, {});
+}
+
+core::Task<void> Stream::finish() {
+  co_await end_of_data();
   if (state_ == State::open) {
     discard_ = true;
     unread_.clear();
     unread_size_ = 0;
-    send(Type::stream, Status::proceed, {});
-    if (connection_) connection_->resume();
+    connection_->resume();
   }
   while (state_ == State::open) co_await arrived_.wait();
   if (state_ == State::ended) fail();
   send(Type::stream, Status::ok, {});
   end("the stream is finished");
+}
+
+core::Task<void> Stream::ended() {
+  while (state_ != State::ended) co_await arrived_.wait();
 }
 
 void Stream::abort(const core::Error& error) {

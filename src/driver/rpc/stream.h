@@ -40,6 +40,9 @@ class Stream {
   core::Task<void> write(std::span<const std::uint8_t> bytes);
   core::Task<void> write_hole(std::int64_t length);
 
+  /// Tells the client that no more comes; what it still sends can be read.
+  core::Task<void> end_of_data();
+
   /// Ends the stream well: tells the client that no more comes, waits for it to finish, discarding what it still sends,
   /// and confirms. Throws as read() does.
   core::Task<void> finish();
@@ -47,8 +50,11 @@ class Stream {
   /// Ends the stream at once; the client gets the error. Whoever waits in read() or write() is thrown out.
   void abort(const core::Error& error);
 
-  /// Neither finished nor aborted by either side.
-  bool open() const { return state_ == State::open; }
+  /// Returns once the stream has ended, in whichever way.
+  core::Task<void> ended();
+
+  /// Bytes go both ways: neither side has ended it or said that no more comes.
+  bool open() const { return state_ == State::open && !no_more_; }
 
  private:
   friend class Connection;
@@ -69,6 +75,7 @@ class Stream {
   Header call_;
   State state_ = State::open;
   bool established_ = false;  // the call was answered: from here on packets may follow
+  bool no_more_ = false;      // the client was told that no more comes
   bool discard_ = false;      // what comes is no longer wanted
   std::string reason_;        // why it ended
   std::deque<Chunk> unread_;

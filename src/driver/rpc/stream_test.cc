@@ -274,6 +274,32 @@ TEST_F(StreamTest, AWriterIsThrownOutWhenTheClientFinishes) {
   EXPECT_EQ(ended_with, "well");
 }
 
+TEST_F(StreamTest, AfterItsEndOfDataTheServerStillReads) {
+  std::string got;
+  bool was_open = true;
+  TestClient client = opened([&](std::shared_ptr<Stream> stream) -> core::Task<void> {
+    co_await stream->end_of_data();
+    was_open = stream->open();
+    while (const auto chunk = co_await stream->read()) {
+      const auto& bytes = std::get<Bytes>(*chunk);
+      got.append(bytes.begin(), bytes.end());
+    }
+    co_await stream->finish();
+    co_await stream->ended();
+  });
+  const auto end = client.receive();
+  EXPECT_EQ(end->header.status, Status::proceed);
+  EXPECT_TRUE(end->payload.empty());
+  client.send_data(stream_header(Status::proceed), Bytes{'l', 'a', 't', 'e'});
+  client.send(stream_header(Status::ok));
+  EXPECT_EQ(client.receive()->header.status, Status::ok);
+  EXPECT_TRUE(client.silent());
+  EXPECT_TRUE(ended());
+  EXPECT_EQ(ended_with, "well");
+  EXPECT_EQ(got, "late");
+  EXPECT_FALSE(was_open);
+}
+
 TEST_F(StreamTest, FinishDiscardsWhatTheClientStillSends) {
   TestClient client = opened([](std::shared_ptr<Stream> stream) -> core::Task<void> { co_await stream->finish(); });
   EXPECT_EQ(client.receive()->header.status, Status::proceed);
