@@ -5,7 +5,7 @@ import pytest
 from lib import wire, xml
 from lib.wire import CALL, CLOSE, CONTINUE, ERROR, HOLE, MESSAGE, OK, OPEN, REPLY, STREAM, number, packet, text
 
-INTERNAL, RPC, NO_DOMAIN = 1, 39, 42
+INTERNAL, INVALID_ARG, RPC, NO_DOMAIN = 1, 8, 39, 42
 FROM_RPC, FROM_QEMU = 7, 10
 GET_TYPE, LIST_DEFINED, LOOKUP_BY_NAME, LIST_DOMAINS, HOSTNAME, SUPPORTS_FEATURE, AUTH_LIST, OPEN_CONSOLE, LIST_ALL, REGISTER, STATS = 3, 21, 23, 37, 59, 60, 66, 201, 273, 316, 344
 DECODE = (RPC, FROM_RPC, "Unable to decode message payload")
@@ -174,6 +174,40 @@ def test_flags_of_open_are_no_matter(fresh, uri, flags):
 def test_close_ends_the_connection(client):
     assert wire.call(client, packet(CLOSE)).status == OK
     assert wire.answer(client) is None
+
+
+def test_an_event_is_registered_once(client, subject):
+    """For all, and for each domain: again it is refused, until it was deregistered."""
+    again = (INVALID_ARG, 0, "invalid argument: event callback already tracked")
+    for domain in (number(0), number(1) + wire.domain(subject)):
+        said = packet(REGISTER, number(0) + domain)
+        first = wire.call(client, said)
+        assert first.status == OK
+        assert wire.call(client, said).error == again
+        assert wire.call(client, packet(REGISTER + 1, first.payload)).status == OK
+        assert wire.call(client, said).status == OK
+    assert wire.call(client, packet(REGISTER, number(1) + number(0))).status == OK
+
+
+def test_an_emulators_events_are_registered_once(client, subject):
+    """But by a name as often as one likes."""
+    register = lambda domain, event: packet(4, domain + event + number(0), program=wire.QEMU)  # noqa: E731
+    for domain in (number(0), number(1) + wire.domain(subject)):
+        assert wire.call(client, register(domain, number(0))).status == OK
+        assert wire.call(client, register(domain, number(0))).error == (INVALID_ARG, 0, "invalid argument: event callback already tracked")
+        for _ in range(2):
+            assert wire.call(client, register(domain, number(1) + text("STOP"))).status == OK
+
+
+def test_figures_of_a_domain_named_twice(client, subject):
+    """As often as it is named, in the order asked for."""
+    gone = text("gone") + bytes(16) + number(-1)
+    once = wire.call(client, packet(STATS, number(1) + wire.domain(subject) + number(1) + number(0))).payload
+    assert once[:4] == number(1)
+    thrice = wire.call(client, packet(STATS, number(4) + wire.domain(subject) * 2 + gone + wire.domain(subject) + number(1) + number(0))).payload
+    assert thrice == number(3) + once[4:] * 3
+    many = wire.call(client, packet(STATS, number(16384) + wire.domain(subject) * 16384 + number(1) + number(0))).payload
+    assert many == number(16384) + once[4:] * 16384
 
 
 class Console:

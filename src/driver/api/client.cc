@@ -1,5 +1,8 @@
 #include "driver/api/client.h"
 
+#include <algorithm>
+#include <ranges>
+
 #include "driver/core/error.h"
 
 namespace api {
@@ -14,6 +17,10 @@ bool comes_before_open(const rpc::Header& call) {
   const auto procedure = static_cast<protocol::Procedure>(call.procedure);
   return call.program == protocol::remote_program &&
          (procedure == connect_open || procedure == connect_close || procedure == connect_supports_feature);
+}
+
+Error tracked() {
+  return {ErrorCode::invalid_arg, "event callback already tracked", core::ErrorDomain::none};
 }
 
 }  // namespace
@@ -43,9 +50,51 @@ void Client::open() {
   opened_ = true;
 }
 
+template <class T>
+int Client::add_to(std::map<int, T>& callbacks, T callback) {
+  if (callbacks.size() >= most_callbacks)
+    throw Error(ErrorCode::operation_failed, "too many event callbacks of one client");
+  callbacks.emplace(++last_callback_, std::move(callback));
+  count_callbacks();
+  return last_callback_;
+}
+
+int Client::add(Callback callback) {
+  const auto same = [&](const Callback& one) { return one == callback; };
+  if (std::ranges::any_of(callbacks_ | std::views::values, same)) throw tracked();
+  return add_to(callbacks_, callback);
+}
+
+int Client::add(MonitorCallback callback) {
+  const auto same = [&](const MonitorCallback& one) {
+    return !one.wanted && !callback.wanted && one.domain == callback.domain;
+  };
+  if (std::ranges::any_of(monitor_callbacks_ | std::views::values, same)) throw tracked();
+  return add_to(monitor_callbacks_, std::move(callback));
+}
+
+bool Client::remove_callback(int id) {
+  const bool there = callbacks_.erase(id) > 0;
+  count_callbacks();
+  return there;
+}
+
+bool Client::remove_monitor_callback(int id) {
+  const bool there = monitor_callbacks_.erase(id) > 0;
+  count_callbacks();
+  return there;
+}
+
+void Client::count_callbacks() {
+  constexpr std::size_t node = 4 * sizeof(void*);  // of a map
+  held_.set(callbacks_.size() * (sizeof(Callback) + node) +
+            monitor_callbacks_.size() * (sizeof(MonitorCallback) + node));
+}
+
 void Client::closed() {
   callbacks_.clear();
   monitor_callbacks_.clear();
+  count_callbacks();
   for (const auto& weak : autodestroy_) {
     const auto subject = weak.lock();
     if (!subject || !subject->active()) continue;

@@ -32,7 +32,7 @@ struct Driver {
 /// One client of the driver.
 class Client : public rpc::Session {
  public:
-  Client(Driver& driver, rpc::Connection& connection) : driver_(driver), connection_(connection) {
+  Client(Driver& driver, rpc::Connection& connection) : driver_(driver), connection_(connection), held_(connection) {
     driver_.clients.insert(this);
   }
   ~Client() override { driver_.clients.erase(this); }
@@ -58,23 +58,34 @@ class Client : public rpc::Session {
   struct Callback {
     int event;
     std::optional<core::Uuid> domain;
+    bool operator==(const Callback&) const = default;
   };
-  std::map<int, Callback>& callbacks() { return callbacks_; }
-  /// One for an emulator's own events: of those whose names are `wanted`.
+  const std::map<int, Callback>& callbacks() const { return callbacks_; }
+  /// One for an emulator's own events: of those whose names are `wanted`, or of all.
   struct MonitorCallback {
     std::function<bool(const std::string&)> wanted;
     std::optional<core::Uuid> domain;
   };
-  std::map<int, MonitorCallback>& monitor_callbacks() { return monitor_callbacks_; }
+  const std::map<int, MonitorCallback>& monitor_callbacks() const { return monitor_callbacks_; }
   static constexpr std::size_t most_callbacks = 1024;  ///< of each of the two kinds
-  int next_callback() { return ++last_callback_; }
+  /// Its id. Throws Error where there are too many, or the same is there, as libvirt does.
+  int add(Callback callback);
+  int add(MonitorCallback callback);
+  /// Whether there was one.
+  bool remove_callback(int id);
+  bool remove_monitor_callback(int id);
 
  private:
+  template <class T>
+  int add_to(std::map<int, T>& callbacks, T callback);
+  void count_callbacks();
+
   Driver& driver_;
   rpc::Connection& connection_;
   std::map<int, Callback> callbacks_;
   std::map<int, MonitorCallback> monitor_callbacks_;
   int last_callback_ = 0;
+  rpc::Connection::Held held_;  // for callbacks
   bool opened_ = false;
   std::vector<std::weak_ptr<instance::Instance>> autodestroy_;
 };

@@ -19,17 +19,13 @@ ConnectDomainEventCallbackRegisterAnyRet register_any(Client& client,
   if (args.event_id < 0 || args.event_id >= event_ids) {
     throw Error(ErrorCode::internal_error, "unsupported event ID " + std::to_string(args.event_id));
   }
-  if (client.callbacks().size() >= Client::most_callbacks)
-    throw Error(ErrorCode::operation_failed, "too many event callbacks of one client");
   Client::Callback callback{args.event_id, {}};
   if (args.dom) callback.domain = client.find(*args.dom)->uuid();
-  const int id = client.next_callback();
-  client.callbacks()[id] = callback;
-  return {id};
+  return {client.add(callback)};
 }
 
 void deregister_any(Client& client, const ConnectDomainEventCallbackDeregisterAnyArgs& args) {
-  if (!client.callbacks().erase(args.callback_id)) {
+  if (!client.remove_callback(args.callback_id)) {
     throw Error(ErrorCode::internal_error,
                 "domain event callback " + std::to_string(args.callback_id) + " not registered");
   }

@@ -67,19 +67,14 @@ std::function<bool(const std::string&)> event_filter(const std::string& pattern,
 
 QemuConnectDomainMonitorEventRegisterRet register_event(Client& client,
                                                         const QemuConnectDomainMonitorEventRegisterArgs& args) {
-  if (client.monitor_callbacks().size() >= Client::most_callbacks) {
-    throw Error(ErrorCode::operation_failed, "too many event callbacks of one client");
-  }
-  Client::MonitorCallback callback{[](const std::string&) { return true; }, {}};
+  Client::MonitorCallback callback;
   if (args.event) callback.wanted = event_filter(*args.event, args.flags);
   if (args.dom) callback.domain = client.find(*args.dom)->uuid();
-  const int id = client.next_callback();
-  client.monitor_callbacks().emplace(id, std::move(callback));
-  return {id};
+  return {client.add(std::move(callback))};
 }
 
 void deregister_event(Client& client, const QemuConnectDomainMonitorEventDeregisterArgs& args) {
-  if (!client.monitor_callbacks().erase(args.callback_id)) {
+  if (!client.remove_monitor_callback(args.callback_id)) {
     throw Error(ErrorCode::internal_error,
                 "monitor event callback " + std::to_string(args.callback_id) + " not registered");
   }
@@ -93,7 +88,8 @@ void deliver_monitor_event(Driver& driver, const instance::Instance& from, const
   if (event.details != "null") message.details = event.details;
   for (Client* client : driver.clients) {
     for (const auto& [id, callback] : client->monitor_callbacks()) {
-      if ((callback.domain && *callback.domain != from.uuid()) || !callback.wanted(event.name)) continue;
+      if ((callback.domain && *callback.domain != from.uuid()) || (callback.wanted && !callback.wanted(event.name)))
+        continue;
       message.callback_id = id;
       send_event<QemuProcedure::domain_monitor_event>(client->connection(), message);
     }

@@ -21,6 +21,7 @@ using core::Error;
 using core::ErrorCode;
 using core::Task;
 using registry::InstancePtr;
+using rpc::Bytes;
 
 enum Group : std::uint32_t {
   state = 1,
@@ -192,9 +193,12 @@ void make(DomainStatsRecord& into, instance::Instance& subject, std::uint32_t gr
 }
 
 /// What is under way for one call: what emulators have answered, by their domain's place, and how many have not yet;
-/// and the images of all domains' disks, of which the first so many were looked at.
+/// and the images of all domains' disks, of which the first so many were looked at. Each domain is looked at once,
+/// however often the client names it.
 struct Round {
   explicit Round(core::asio::io_context& context) : progress(context) {}
+  std::vector<InstancePtr> domains;
+  std::vector<std::uint32_t> wanted;  // places in `domains`, in the order asked for
   std::map<std::size_t, instance::Figures> figures;
   std::size_t open = 0;
   std::vector<Image> images;
@@ -224,22 +228,63 @@ Task<void> look_at_images(std::shared_ptr<Round> round, core::Loop* loop) {
   });
 }
 
-std::vector<InstancePtr> chosen(Client& client, const ConnectGetAllDomainStatsArgs& args) {
-  std::vector<InstancePtr> list;
-  if (args.doms.empty()) {
-    list = client.registry().all();
-  } else {
-    for (const Domain& one : args.doms) {
+Task<void> choose(Client* client, const ConnectGetAllDomainStatsArgs* args, Round* round, rpc::Connection::Turn* turn) {
+  const auto add = [&](const InstancePtr& one) {
+    if (!listed(*one, args->flags & filters)) return false;
+    round->domains.push_back(one);
+    return true;
+  };
+  if (args->doms.empty()) {
+    for (const InstancePtr& one : client->registry().all()) {
+      if (add(one)) round->wanted.push_back(static_cast<std::uint32_t>(round->wanted.size()));
+    }
+    co_return;
+  }
+  std::map<core::Uuid, std::optional<std::uint32_t>> places;  // absent: not to be told of
+  for (const Domain& named : args->doms) {
+    if (turn->over()) co_await turn->next();
+    const auto [known, first] = places.try_emplace(named.uuid);
+    if (first) {
       try {
-        list.push_back(client.find(one));
+        if (add(client->find(named))) known->second = static_cast<std::uint32_t>(round->domains.size() - 1);
       } catch (const Error&) {
         // Gone since the client looked.
       }
     }
+    if (known->second) round->wanted.push_back(*known->second);
   }
-  std::erase_if(list, [&](const InstancePtr& one) { return !listed(*one, args.flags & filters); });
-  return list;
 }
+
+/// Asks the emulators and looks at the images.
+void begin(Client& client, const std::shared_ptr<Round>& round, std::vector<std::size_t>& ends, std::uint32_t groups,
+           std::uint32_t flags) {
+  core::Loop& loop = client.driver().loop;
+  for (std::size_t i = 0; i < round->domains.size(); ++i) {
+    const InstancePtr& one = round->domains[i];
+    const domain::Domain& what = one->description();
+    if (groups & block) {
+      for (const domain::Disk& disk : what.disks)
+        round->images.emplace_back(disk.source, disk.format == domain::Disk::Format::qcow2);
+    }
+    ends.push_back(round->images.size());
+    const bool busy = one->job().held() && flags & nowait;
+    const instance::Questions questions{.vcpus = (groups & vcpu) != 0,
+                                        .blocks = groups & block && !what.disks.empty(),
+                                        .memory = (groups & balloon) != 0,
+                                        .iothreads = (groups & iothread) != 0};
+    const bool any = questions.vcpus || questions.blocks || questions.memory || questions.iothreads;
+    if (!one->active() || busy || !any) continue;
+    ++round->open;
+    loop.spawn(ask_one(round, i, one, questions, flags & nowait ? impatient : patient));
+  }
+  if (!round->images.empty()) loop.spawn(look_at_images(round, &loop));
+}
+
+/// Where a domain's record is among the reply's bytes, once it was made; without bytes where there is none to tell.
+struct Place {
+  bool made = false;
+  std::size_t begin = 0, size = 0;
+};
 
 Task<ConnectGetAllDomainStatsRet> get_all(Client* client, ConnectGetAllDomainStatsArgs args) {
   require_flags(args.flags, filters | nowait | backing | enforce, "virConnectGetAllDomainStats");
@@ -250,44 +295,48 @@ Task<ConnectGetAllDomainStatsRet> get_all(Client* client, ConnectGetAllDomainSta
                 std::string("Stats types bits ") + text + " are not supported by this daemon or QEMU");
   }
   const std::uint32_t groups = args.stats ? args.stats & known_groups : known_groups;
-  core::Loop& loop = client->driver().loop;
-  const std::vector<InstancePtr> list = chosen(*client, args);
-
-  const auto round = std::make_shared<Round>(loop.context());
+  rpc::Connection& connection = client->connection();
+  const auto pass = co_await rpc::Users::pass(&connection.account());
+  rpc::Connection::Held held(connection);
+  rpc::Connection::Turn turn(connection);
+  const auto round = std::make_shared<Round>(client->driver().loop.context());
+  co_await choose(client, &args, round.get(), &turn);
   std::vector<std::size_t> ends;  // of each domain's images
-  ends.reserve(list.size());
-  for (std::size_t i = 0; i < list.size(); ++i) {
-    const domain::Domain& what = list[i]->description();
-    if (groups & block) {
-      for (const domain::Disk& disk : what.disks)
-        round->images.emplace_back(disk.source, disk.format == domain::Disk::Format::qcow2);
-    }
-    ends.push_back(round->images.size());
-    const bool busy = list[i]->job().held() && args.flags & nowait;
-    const instance::Questions questions{.vcpus = (groups & vcpu) != 0,
-                                        .blocks = groups & block && !what.disks.empty(),
-                                        .memory = (groups & balloon) != 0,
-                                        .iothreads = (groups & iothread) != 0};
-    const bool any = questions.vcpus || questions.blocks || questions.memory || questions.iothreads;
-    if (!list[i]->active() || busy || !any) continue;
-    ++round->open;
-    loop.spawn(ask_one(round, i, list[i], questions, args.flags & nowait ? impatient : patient));
-  }
-  if (!round->images.empty()) loop.spawn(look_at_images(round, &loop));
+  begin(*client, round, ends, groups, args.flags);
 
   const instance::Figures nothing;
   ConnectGetAllDomainStatsRet ret;
+  Bytes& bytes = ret.ret_stats.items;
+  // All there can be: what is not used is not there. To grow would be to have it twice for a moment.
+  constexpr std::size_t many = 64;
+  if (round->wanted.size() > many) bytes.reserve(rpc::max_packet + rpc::Connection::calls_wait_above);
   DomainStatsRecord record;
-  std::size_t begin = 0;
-  for (std::size_t i = 0; i < list.size(); begin = ends[i++]) {
-    while (round->looked_at < ends[i] || (round->open > 0 && list[i]->active())) co_await round->progress.wait();
-    if (!list[i]->active() && !list[i]->persistent()) continue;  // ended meanwhile
-    const Images images = std::span(round->images).subspan(begin, ends[i] - begin);
-    const auto asked = round->figures.find(i);
-    make(record, *list[i], groups, asked == round->figures.end() ? nothing : asked->second, images);
-    ret.ret_stats.add(record);
-    if (ret.ret_stats.count == 1)
-      ret.ret_stats.items.reserve(std::min(ret.ret_stats.items.size() * list.size(), rpc::max_packet));
+  std::vector<Place> places(round->domains.size());
+  for (const std::uint32_t i : round->wanted) {
+    if (turn.over()) co_await turn.next();
+    Place& place = places[i];
+    if (place.made) {
+      if (place.size > 0) ret.ret_stats.repeat(place.begin, place.size);
+    } else {
+      instance::Instance& one = *round->domains[i];
+      while (round->looked_at < ends[i] || (round->open > 0 && one.active())) {
+        co_await round->progress.wait();
+        turn.restart();
+      }
+      place.made = true;
+      if (!one.active() && !one.persistent()) continue;  // ended meanwhile
+      const std::size_t first = i ? ends[i - 1] : 0;
+      const auto asked = round->figures.find(i);
+      make(record, one, groups, asked == round->figures.end() ? nothing : asked->second,
+           std::span(round->images).subspan(first, ends[i] - first));
+      place.begin = bytes.size();
+      ret.ret_stats.add(record);
+      place.size = bytes.size() - place.begin;
+    }
+    if (bytes.size() > rpc::max_packet)
+      throw Error(ErrorCode::rpc, "Unable to encode message payload", core::ErrorDomain::rpc);
+    held.set(bytes.size());
+    if (connection.closed()) throw Error(ErrorCode::operation_aborted, "the client is gone");
   }
   co_return ret;
 }

@@ -103,8 +103,9 @@ class Handlers {
     if constexpr (std::is_same_v<Args, DomainInterfaceAddressesArgs>) check_flags(connection, row, given.args.source);
     const auto handler = reinterpret_cast<Result (*)(Params...)>(entry.handler);
     if constexpr (Deferred<Result>::value) {
-      connection.loop().spawn(reply_later(rpc::Connection::Running(connection.shared_from_this()), call.header,
-                                          handler(given.template get<Params>()...)));
+      // Decoded, the arguments take up to three times what they took as bytes.
+      rpc::Connection::Running running(connection.shared_from_this(), 3 * call.payload.size());
+      connection.loop().spawn(reply_later(std::move(running), call.header, handler(given.template get<Params>()...)));
     } else if constexpr (std::is_void_v<Result>) {
       handler(given.template get<Params>()...);
       connection.reply(call.header, Void{});

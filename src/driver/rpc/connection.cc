@@ -38,14 +38,16 @@ void drop_front(Bytes& bytes, std::size_t count) {
 
 }  // namespace
 
-Connection::Connection(core::Loop& loop, base::UniqueFd socket, Peer peer, bool readonly, const Limits& limits)
+Connection::Connection(core::Loop& loop, std::shared_ptr<Users> users, base::UniqueFd socket, Peer peer, bool readonly,
+                       const Limits& limits)
     : loop_(loop),
       socket_(loop.context(), socket.release()),
       interval_(loop.context()),
       peer_(std::move(peer)),
       limits_(limits),
       readonly_(readonly),
-      watch_(limits.keepalive_count) {
+      watch_(limits.keepalive_count),
+      account_(std::move(users), {peer_.uid, readonly}, [this] { close(); }) {
   socket_.native_non_blocking(true);
 }
 
@@ -95,6 +97,8 @@ void Connection::close() {
   Bytes().swap(out_);
   sent_ = 0;
   fds_.clear();
+  count();
+  account_.closed();
   for (Stream* stream : std::vector(streams_)) stream->connection_closed();
   // Later, so that neither the session nor the server sees a connection vanish inside a call of its own.
   core::asio::post(loop_.context(), [self] {
@@ -111,7 +115,7 @@ void Connection::close_when_sent() {
 // --- what comes in
 
 void Connection::wait_readable() {
-  if (closed_ || closing_ || waiting_readable_ || stalled_) return;
+  if (closed_ || closing_ || waiting_readable_ || stalled_ || in_turn_) return;
   waiting_readable_ = true;
   socket_.async_wait(descriptor_base::wait_read, [self = shared_from_this()](const boost::system::error_code& error) {
     self->waiting_readable_ = false;
@@ -132,7 +136,8 @@ void Connection::wait_hangup() {
 }
 
 void Connection::on_readable() {
-  if (in_.empty()) {
+  const bool crowded = account_.crowded();
+  if (in_.empty() && !crowded) {
     // Straight from the shared buffer: whole packets are never copied.
     Bytes& buffer = scratch();
     const auto bytes = std::span<const std::uint8_t>(buffer).first(receive(buffer));
@@ -144,7 +149,11 @@ void Connection::on_readable() {
     const std::size_t count = receive(std::span(in_).subspan(before));
     if (closed_) return;
     in_.resize(before + count);
-    cut_own();
+    if (crowded) {
+      await_turn();
+    } else {
+      cut_own();
+    }
   }
   if (in_.empty()) fds_.clear();  // came with no packet that wants them
   flush();
@@ -188,9 +197,23 @@ void Connection::take_fds(msghdr& message) {
 void Connection::resume() {
   if (!stalled_ || cutting_ || closed_) return;
   stalled_ = false;
+  if (account_.crowded()) return await_turn();
   cut_own();
   flush();
   wait_readable();
+}
+
+/// Goes on with what has come when it is this client's turn.
+void Connection::await_turn() {
+  in_turn_ = true;
+  account_.await_turn([weak = weak_from_this()] {
+    const auto self = weak.lock();
+    if (!self || self->closed_) return;
+    self->in_turn_ = false;
+    self->cut_own();
+    self->flush();
+    self->wait_readable();
+  });
 }
 
 void Connection::cut_own() {
@@ -198,8 +221,9 @@ void Connection::cut_own() {
   if (!closed_) drop_front(in_, used);
 }
 
-/// Serves the whole packets at the front of `bytes`; says how many bytes they were.
+/// Serves the whole packets at the front of `bytes`, as many as make a turn; says how many bytes they were.
 std::size_t Connection::cut(std::span<const std::uint8_t> bytes) {
+  const auto begin = Clock::now();
   std::size_t used = 0;
   cutting_ = true;
   try {
@@ -207,6 +231,10 @@ std::size_t Connection::cut(std::span<const std::uint8_t> bytes) {
       const auto rest = bytes.subspan(used);
       const std::size_t length = packet_length(rest.first<length_size>(), readonly_ ? max_readonly_packet : max_packet);
       if (rest.size() < length) break;
+      if (used > 0 && Clock::now() - begin > Users::turn_length) {
+        await_turn();
+        break;
+      }
       auto payload = rest.first(length).subspan(length_size + header_size);
       const auto header = decode<Header>(rest.subspan(length_size, header_size));
       std::size_t fd_count = 0;
@@ -230,6 +258,7 @@ std::size_t Connection::cut(std::span<const std::uint8_t> bytes) {
     close();  // nobody knows where the next packet begins
   }
   cutting_ = false;
+  account_.spent(Clock::now() - begin);
   return used;
 }
 
@@ -273,13 +302,18 @@ bool Connection::handle_call(const Header& header, std::span<const std::uint8_t>
   return true;
 }
 
-Connection::Running::Running(std::shared_ptr<Connection> connection) : connection_(std::move(connection)) {
+Connection::Running::Running(std::shared_ptr<Connection> connection, std::size_t bytes)
+    : connection_(std::move(connection)), bytes_(bytes) {
   ++connection_->running_;
+  connection_->held_ += bytes_;
+  connection_->count();
 }
 
 Connection::Running::~Running() {
   if (!connection_) return;
   --connection_->running_;
+  connection_->held_ -= bytes_;
+  connection_->count();
   connection_->resume();
 }
 
@@ -295,6 +329,16 @@ void Connection::send_raw(const Header& header, std::span<const std::uint8_t> da
 }
 
 void Connection::flush() {
+  write_out();
+  count();
+}
+
+/// Tells what the daemon holds for this client.
+void Connection::count() {
+  account_.holds(in_.capacity() + out_.size() + held_);
+}
+
+void Connection::write_out() {
   if (closed_ || waiting_writable_) return;
   const std::size_t before = pending();
   while (sent_ < out_.size()) {
@@ -331,6 +375,15 @@ void Connection::wait_writable() {
     self->waiting_writable_ = false;
     if (!error) self->flush();
   });
+}
+
+core::Task<void> Connection::Turn::next() {
+  connection_.account_.spent(Clock::now() - since_);
+  const auto come = std::make_shared<core::Signal>(connection_.loop_.context());
+  connection_.account_.await_turn([come] { come->notify(); });
+  co_await come->wait();
+  if (connection_.closed_) throw core::Error(core::ErrorCode::operation_aborted, "the client is gone");
+  restart();
 }
 
 // --- is it alive?

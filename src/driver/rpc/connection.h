@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -17,6 +18,7 @@
 #include "driver/core/loop.h"
 #include "driver/rpc/keepalive.h"
 #include "driver/rpc/packet.h"
+#include "driver/rpc/users.h"
 
 namespace rpc {
 
@@ -66,7 +68,7 @@ class Session {
 
 /// One client: cuts packets out of what it sends and queues what goes back. What it can make the daemon hold is
 /// bounded: one packet, max_client_requests calls in progress, a queue of output beyond which nothing more is read from
-/// it.
+/// it. What it sends is served in turns with what others send (Users).
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
   /// Output beyond which calls wait, streams wait, and a client that is sent events is closed.
@@ -76,8 +78,10 @@ class Connection : public std::enable_shared_from_this<Connection> {
   /// The largest packet taken from a read-only client, who may be anybody.
   static constexpr std::size_t max_readonly_packet = 1024 * 1024;
   static constexpr std::size_t max_streams = 64;
+  using Clock = std::chrono::steady_clock;
 
-  Connection(core::Loop& loop, base::UniqueFd socket, Peer peer, bool readonly, const Limits& limits);
+  Connection(core::Loop& loop, std::shared_ptr<Users> users, base::UniqueFd socket, Peer peer, bool readonly,
+             const Limits& limits);
   ~Connection();
 
   core::Loop& loop() { return loop_; }
@@ -87,6 +91,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool authenticated() const { return authenticated_; }
   void set_authenticated(bool authenticated) { authenticated_ = authenticated; }
   bool closed() const { return closed_; }
+  Users::Account& account() { return account_; }
 
   /// Begins to serve. `ended` is called once from the loop when the connection is closed.
   void start(std::unique_ptr<Session> session, std::function<void()> ended);
@@ -94,11 +99,11 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void forget_owner() { ended_ = nullptr; }
 
   template <class T>
-  void reply(const Header& call, const T& result) {
+  void reply(const Header& call, T&& result) {
     Header header = call;
     header.type = Type::reply;
     header.status = Status::ok;
-    send(header, result);
+    send(header, std::forward<T>(result));
     established(call);
   }
   void reply_error(const Header& call, const core::Error& error);
@@ -123,10 +128,45 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void close();
   void close_when_sent();
 
-  /// A call in progress. While it exists it counts against max_client_requests and keeps connection and session alive.
+  /// What the daemon holds for the client besides its packets, in bytes, as long as it lives. The caller keeps the
+  /// connection alive.
+  class Held {
+   public:
+    explicit Held(Connection& connection) : connection_(connection) {}
+    Held(const Held&) = delete;
+    Held& operator=(const Held&) = delete;
+    ~Held() { set(0); }
+    void set(std::size_t bytes) {
+      connection_.held_ += bytes - bytes_;
+      bytes_ = bytes;
+      connection_.count();
+    }
+
+   private:
+    Connection& connection_;
+    std::size_t bytes_ = 0;
+  };
+
+  /// A part of a long call, which must leave others their turns: where it is over(), others have them during next(),
+  /// which throws once the client is gone. The caller keeps the connection alive.
+  class Turn {
+   public:
+    explicit Turn(Connection& connection) : connection_(connection) {}
+    bool over() const { return Clock::now() - since_ > Users::turn_length; }
+    core::Task<void> next();
+    /// After something else was waited for.
+    void restart() { since_ = Clock::now(); }
+
+   private:
+    Connection& connection_;
+    Clock::time_point since_ = Clock::now();
+  };
+
+  /// A call in progress. While it exists it counts against max_client_requests, keeps connection and session alive, and
+  /// holds `bytes`, its arguments.
   class Running {
    public:
-    explicit Running(std::shared_ptr<Connection> connection);
+    explicit Running(std::shared_ptr<Connection> connection, std::size_t bytes = 0);
     Running(Running&&) = default;
     Running& operator=(Running&&) = delete;
     ~Running();
@@ -134,15 +174,16 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
    private:
     std::shared_ptr<Connection> connection_;
+    std::size_t bytes_;
   };
 
  private:
   friend class Stream;
 
   template <class T>
-  void send(const Header& header, const T& payload) {
+  void send(const Header& header, T&& payload) {
     if (closed_) return;
-    put_packet(out_, header, payload);
+    put_packet(out_, header, std::forward<T>(payload));
     if (!cutting_) flush();
   }
   void send_raw(const Header& header, std::span<const std::uint8_t> data);
@@ -154,15 +195,18 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::size_t receive(std::span<std::uint8_t> into);
   void take_fds(msghdr& message);
   void resume();
+  void await_turn();
   void cut_own();
   std::size_t cut(std::span<const std::uint8_t> bytes);
   bool handle(const Header& header, std::span<const std::uint8_t> payload, std::size_t fd_count);
   bool handle_call(const Header& header, std::span<const std::uint8_t> payload, std::size_t fd_count);
   void established(const Header& call);
   void flush();
+  void write_out();
   void drained();
   void wait_writable();
   void wait_interval();
+  void count();
 
   core::Loop& loop_;
   core::asio::posix::stream_descriptor socket_;
@@ -178,8 +222,10 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool waiting_writable_ = false;
   bool waiting_hangup_ = false;
   bool stalled_ = false;  // the packet at the front of in_ waits for room
+  bool in_turn_ = false;  // it waits for its turn
   bool keepalive_ = false;
   unsigned running_ = 0;
+  std::size_t held_ = 0;  // for calls in progress and the session
   keepalive::Watch watch_;
   Bytes in_;  // what is not a whole packet yet
   Bytes out_;
@@ -187,7 +233,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::size_t event_bytes_ = 0;  // queued since there was room last
   std::vector<base::UniqueFd> fds_;
   std::vector<Stream*> streams_;
-  std::unique_ptr<Session> session_;
+  Users::Account account_;
+  std::unique_ptr<Session> session_;  // holds what account_ counts
   std::function<void()> ended_;
 };
 

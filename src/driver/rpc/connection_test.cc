@@ -19,6 +19,7 @@ constexpr std::int32_t echo = 1;     // answers at once with what it got
 constexpr std::int32_t later = 2;    // answers when it is released
 constexpr std::int32_t large = 3;    // answers with 4 MiB
 constexpr std::int32_t failing = 4;  // throws
+constexpr std::int32_t slow = 5;     // takes a millisecond
 
 /// Serves the procedures above; `release` ends the calls that wait, in any order.
 struct Service {
@@ -26,9 +27,14 @@ struct Service {
     ++served;
     fds = call.fds.size();
     switch (call.header.procedure) {
-      case echo: return connection.reply(call.header, decode<Text>(call.payload));
+      case echo: echoed_as = served; return connection.reply(call.header, decode<Text>(call.payload));
       case later: waiting.emplace_back(Connection::Running(connection.shared_from_this()), call.header); return;
       case large: return connection.reply(call.header, Text(std::string(4 * 1024 * 1024, 'x')));
+      case slow:
+        for (const auto end = Connection::Clock::now() + std::chrono::milliseconds(1);
+             Connection::Clock::now() < end;) {
+        }
+        return connection.reply(call.header, Text("slow"));
       case failing: throw core::Error(core::ErrorCode::no_domain, "none", core::ErrorDomain::qemu);
       default: throw std::runtime_error("broken");
     }
@@ -41,6 +47,7 @@ struct Service {
   }
 
   int served = 0;
+  int echoed_as = 0;  // the last echo's number among all
   std::size_t fds = 0;
   std::list<std::pair<Connection::Running, Header>> waiting;
 };
@@ -243,6 +250,39 @@ TEST_F(ConnectionTest, AClientThatNeverReadsIsReadNoFurther) {
   EXPECT_LE(service.served, 2) << "each would hold 4 MiB more";
   expect_others_served();
   for (int i = 0; i < 20; ++i) ASSERT_TRUE(client.receive());  // and once it reads, it is served on
+}
+
+TEST_F(ConnectionTest, CallsThatTakeLongHoldUpNobodyElse) {
+  std::vector<TestClient> many;
+  for (int i = 0; i < 20; ++i) {
+    many.push_back(world.connect(true));
+    Bytes calls;
+    for (std::uint32_t serial = 0; serial < 200; ++serial) put_packet(calls, call_header(slow, serial), Text("x"));
+    many.back().send_some(calls);
+  }
+  world.loop.context().restart();
+  world.loop.context().poll_one();
+  TestClient other = world.connect();
+  other.send(call_header(echo, 1), Text("quick"));
+  ASSERT_TRUE(other.receive());
+  EXPECT_LT(service.echoed_as, 200) << "of 4000 that came before";
+  for (TestClient& client : many) {
+    for (std::uint32_t serial = 0; serial < 200; ++serial) EXPECT_EQ(client.receive()->header.serial, serial);
+  }
+}
+
+TEST_F(ConnectionTest, WhatReadersDoNotReadHasOneBound) {
+  std::vector<TestClient> readers;
+  for (int i = 0; i < 30; ++i) {
+    readers.push_back(world.connect(true));
+    readers.back().send(call_header(large, 1), Text("x"));  // 4 MiB each
+  }
+  EXPECT_TRUE(run_until([&] { return service.served == 30; }));
+  EXPECT_TRUE(run_until([&] { return world.server.clients() <= 10; }));
+  EXPECT_GE(world.server.clients(), 8u);
+  expect_others_served();
+  readers.push_back(world.connect(true));
+  expect_served(readers.back());
 }
 
 TEST_F(ConnectionTest, EventsNobodyReadsEndTheConnection) {

@@ -86,11 +86,11 @@ void close_packet(Bytes& out, std::size_t start);
 
 /// Appends a whole packet. `out` is unchanged where `payload` is over a bound.
 template <class T>
-void put_packet(Bytes& out, const Header& header, const T& payload) {
+void put_packet(Bytes& out, const Header& header, T&& payload) {
   const std::size_t start = out.size();
   try {
     open_packet(out, header);
-    Encoder(out).put(payload);
+    Encoder(out).put(std::forward<T>(payload));
     close_packet(out, start);
   } catch (...) {
     out.resize(start);

@@ -52,7 +52,7 @@ void tune_tcp(int fd) {
 }  // namespace
 
 Server::Server(core::Loop& loop, Limits limits, MakeSession make_session)
-    : loop_(loop), limits_(limits), make_session_(std::move(make_session)) {}
+    : loop_(loop), users_(std::make_shared<Users>(loop)), limits_(limits), make_session_(std::move(make_session)) {}
 
 Server::~Server() {
   stop();
@@ -74,7 +74,7 @@ void Server::wait_client(const std::shared_ptr<Listener>& listener) {
 
 void Server::accept_clients(const std::shared_ptr<Listener>& listener) {
   for (int i = 0; i < accepted_at_once; ++i) {
-    if (connections_.size() >= limits_.max_clients) {
+    if (full(listener->readonly)) {
       full_.push_back(listener);
       return;
     }
@@ -89,14 +89,21 @@ void Server::accept_clients(const std::shared_ptr<Listener>& listener) {
     }
     Peer peer = peer_of(socket.get());
     if (!peer.local) tune_tcp(socket.get());
+    if (listener->readonly && users_->clients({peer.uid, true}) >= (limits_.max_clients + 3) / 4) continue;
     if (listener->admit(peer)) serve(std::move(socket), std::move(peer), listener->readonly);
   }
   wait_client(listener);
 }
 
+bool Server::full(bool readonly) const {
+  return connections_.size() >= limits_.max_clients ||
+         (readonly && readers_ >= limits_.max_clients - limits_.max_clients / 4);
+}
+
 std::shared_ptr<Connection> Server::serve(base::UniqueFd socket, Peer peer, bool readonly) {
-  auto connection = std::make_shared<Connection>(loop_, std::move(socket), std::move(peer), readonly, limits_);
+  auto connection = std::make_shared<Connection>(loop_, users_, std::move(socket), std::move(peer), readonly, limits_);
   connections_.insert(connection);
+  readers_ += readonly;
   // The connection outlives the server where a call is still in progress, so it may only point at it until stop().
   connection->start(make_session_(*connection), [this, weak = std::weak_ptr(connection)] {
     if (const auto ended = weak.lock()) gone(ended);
@@ -106,7 +113,7 @@ std::shared_ptr<Connection> Server::serve(base::UniqueFd socket, Peer peer, bool
 }
 
 void Server::gone(const std::shared_ptr<Connection>& connection) {
-  connections_.erase(connection);
+  if (connections_.erase(connection) && connection->readonly()) --readers_;
   for (const auto& listener : std::exchange(full_, {})) wait_client(listener);
   if (changed_) changed_(connections_.size());
 }

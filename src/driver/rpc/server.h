@@ -31,7 +31,8 @@ std::vector<ActivatedSocket> activated_sockets();
 /// The path that a UNIX socket is bound to, empty where it has none.
 std::filesystem::path socket_path(int fd);
 
-/// Accepts clients and owns their connections. At max_clients it leaves newcomers in the kernel's queue.
+/// Accepts clients and owns their connections. At max_clients it leaves newcomers in the kernel's queue. Readers get
+/// three quarters of these places, each user of them one quarter; who wants more is closed without a word.
 class Server {
  public:
   using MakeSession = std::function<std::unique_ptr<Session>(Connection&)>;
@@ -61,15 +62,18 @@ class Server {
   };
   void wait_client(const std::shared_ptr<Listener>& listener);
   void accept_clients(const std::shared_ptr<Listener>& listener);
+  bool full(bool readonly) const;
   void gone(const std::shared_ptr<Connection>& connection);
 
   core::Loop& loop_;
+  const std::shared_ptr<Users> users_;
   const Limits limits_;
   MakeSession make_session_;
   std::function<void(std::size_t)> changed_;
   std::vector<std::shared_ptr<Listener>> listeners_;
   std::vector<std::shared_ptr<Listener>> full_;  // those that wait for a client to leave
   std::unordered_set<std::shared_ptr<Connection>> connections_;
+  std::size_t readers_ = 0;  // of them
 };
 
 }  // namespace rpc

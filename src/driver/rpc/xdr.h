@@ -74,6 +74,12 @@ struct EncodedArray {
   void add(const View& item) {
     append(item);
   }
+  /// An item once more: the `size` bytes at `place` of `items`.
+  void repeat(std::size_t place, std::size_t size) {
+    items.resize(items.size() + size);
+    std::memcpy(items.data() + items.size() - size, items.data() + place, size);
+    ++count;
+  }
   /// Keeps the memory.
   void clear() {
     count = 0;
@@ -99,7 +105,7 @@ class Encoder {
   }
 
   template <class T>
-  void put(const T& value);
+  void put(T&& value);
 
  private:
   template <std::unsigned_integral T>
@@ -134,6 +140,14 @@ class Encoder {
   void put_field(const EncodedArray<T, Max>& array) {
     put_length(array.count, Max);
     put_raw(array.items.data(), array.items.size());
+  }
+  /// What is longer than all before it is not copied: there is memory for one of the largest replies, not for two.
+  template <class T, std::uint32_t Max>
+  void put_field(EncodedArray<T, Max>&& array) {
+    put_length(array.count, Max);
+    if (array.items.size() < out_.size()) return put_raw(array.items.data(), array.items.size());
+    array.items.insert(array.items.begin(), out_.begin(), out_.end());
+    out_.swap(array.items);
   }
   template <class T, std::size_t Size>
   void put_field(const std::array<T, Size>& items) {
@@ -245,8 +259,9 @@ class Decoder {
   std::span<const std::uint8_t> in_;
 };
 
-template <class T>
-void Encoder::put(const T& value) {
+template <class Given>
+void Encoder::put(Given&& value) {
+  using T = std::remove_cvref_t<Given>;
   if constexpr (std::same_as<T, bool>) {
     put_word(value ? 1 : 0);
   } else if constexpr (std::is_enum_v<T> || (std::integral<T> && sizeof(T) <= 4)) {
@@ -256,10 +271,12 @@ void Encoder::put(const T& value) {
     put_number(static_cast<std::uint64_t>(value));
   } else if constexpr (std::same_as<T, double>) {
     put(std::bit_cast<std::uint64_t>(value));
-  } else if constexpr (requires { put_field(value); }) {
-    put_field(value);
-  } else {
+  } else if constexpr (requires { put_field(std::forward<Given>(value)); }) {
+    put_field(std::forward<Given>(value));
+  } else if constexpr (std::is_lvalue_reference_v<Given>) {
     boost::pfr::for_each_field(value, [this](const auto& field) { this->put(field); });
+  } else {
+    boost::pfr::for_each_field(value, [this](auto& field) { this->put(std::move(field)); });
   }
 }
 

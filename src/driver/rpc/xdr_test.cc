@@ -4,6 +4,7 @@
 
 #include <limits>
 #include <random>
+#include <utility>
 
 namespace rpc {
 namespace {
@@ -157,6 +158,30 @@ TEST(Xdr, AStringEndsAtItsFirstNul) {
 TEST(Xdr, WhatFollowsTheLastValueIsLeft) {
   EXPECT_EQ(decode<std::int32_t>(Bytes{0, 0, 0, 4, 0}), 4);
   EXPECT_NO_THROW(decode<Void>(Bytes{1, 2, 3}));
+}
+
+TEST(Xdr, ALongArrayIsEncodedWithoutACopy) {
+  struct Reply {
+    std::int32_t first;
+    EncodedArray<String<8>, 100> array;
+  };
+  Reply reply{7, {}};
+  for (int i = 0; i < 100; ++i) reply.array.add("item");
+  reply.array.items.reserve(4096);
+  const Bytes expected = encode(std::as_const(reply));
+  const std::uint8_t* items = reply.array.items.data();
+  Bytes out;
+  Encoder(out).put(std::move(reply));
+  EXPECT_EQ(out.data(), items);
+  EXPECT_EQ(out, expected);
+}
+
+TEST(Xdr, AnItemCanBeRepeated) {
+  EncodedArray<String<8>, 3> array;
+  array.add("one");
+  array.add("three");
+  array.repeat(0, 8);
+  EXPECT_EQ(encode(array), encode(Array<String<8>, 3>{"one", "three", "one"}));
 }
 
 TEST(Xdr, ALongLengthWithoutBytesAllocatesNothing) {
