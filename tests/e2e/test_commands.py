@@ -14,7 +14,7 @@ import libvirt
 import pytest
 
 from departures import COMMANDS as DEPARTURES
-from lib import host, xml
+from lib import golden, host, xml
 from lib.virsh import Virsh
 
 GOLDEN = pathlib.Path(__file__).with_name("commands.golden")
@@ -347,42 +347,16 @@ def commands(text):
     return [line for line in text.splitlines() if line]
 
 
-class Golden:
-    """The file: a command in a line, below it its answers, each after the states that gave it."""
-
-    def __init__(self):
-        self.answers = {}
-        command = None
-        for line in GOLDEN.read_text().splitlines() if GOLDEN.exists() else []:
-            if not line.startswith("    "):
-                command = line
-            else:
-                states, answer = line.strip().split(": ", 1)
-                for state in states.split(","):
-                    self.answers[command, state] = answer
-
-    def record(self, command, answers):
-        self.answers.update({(command, state): answer for state, answer in answers.items()})
-        lines = []
-        for command in commands(HOST_COMMANDS) + commands(DOMAIN_COMMANDS):
-            by_answer = {}
-            for state in ["host", *STATES]:
-                if (command, state) in self.answers:
-                    by_answer.setdefault(self.answers[command, state], []).append(state)
-            lines += [command, *(f"    {','.join(states)}: {answer}" for answer, states in by_answer.items())]
-        GOLDEN.write_text("\n".join(lines) + "\n")
-
-
 @pytest.fixture(scope="module")
-def golden():
-    return Golden()
+def answers():
+    return golden.Answers(GOLDEN)
 
 
 class Bench:
     """A domain in one of the states, put back as it was after a command that changed it, and the files that commands name."""
 
-    def __init__(self, conn, uri, base, state):
-        self.conn, self.uri, self.state, self.name, self.base = conn, uri, state, f"commands-{state}", base / f"commands-{state}"
+    def __init__(self, conn, uri, base, state, kind="commands"):
+        self.conn, self.uri, self.state, self.name, self.base = conn, uri, state, f"{kind}-{state}", base / f"{kind}-{state}"
         self.base.mkdir()
         self.virsh = Virsh(uri, *(["--readonly"] if state == "readonly" else []))
         self.virsh.environment["EDITOR"] = self.virsh.environment["VISUAL"] = "true"
@@ -464,7 +438,7 @@ def remove(domain):
     try:
         if domain.isActive():
             domain.destroy()
-        domain.undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_NVRAM)
+        domain.undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_NVRAM | libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE)
     except libvirt.libvirtError as error:
         if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN and "transient" not in str(error):
             raise
@@ -478,39 +452,25 @@ def benches(conn, uri, base):
         bench.remove()
 
 
-def departure(command, state):
-    for commands_, states, answer, _ in DEPARTURES:
-        if re.fullmatch(commands_, command) and re.fullmatch(states, state):
-            return answer
-    return None
-
-
 def ordered(command, answer):
     """A monitor's answer in one order: the members of JSON's objects have none."""
     return sorted(re.findall(r'[\w".:-]+', answer)) if command.startswith("qemu-monitor-command") else answer
 
 
-def check(golden, pytestconfig, ours, command, answers):
-    if pytestconfig.option.record:
-        golden.record(command, answers)
-        return
-    wrong = []
-    for state, answer in answers.items():
-        assert (command, state) in golden.answers, f"{command} ({state}) is not in {GOLDEN.name}: record it"
-        libvirts = golden.answers[command, state]
-        other = departure(command, state) if ours else None
-        if not (re.match(other, answer) if other else ordered(command, answer) == ordered(command, libvirts)):
-            wrong.append(f"{state}:\n  libvirt  {libvirts}\n  here     {answer}" + (f"\n  not even {other}" if other else ""))
-    assert not wrong, "\n".join([command, *wrong])
+@pytest.fixture
+def check(answers, pytestconfig, ours):
+    def hold(command, given):
+        answers.hold(command, given, DEPARTURES if ours else [], pytestconfig.option.record, lambda one, other: ordered(command, one) == ordered(command, other))
+
+    return hold
 
 
 @pytest.mark.parametrize("command", commands(HOST_COMMANDS))
-def test_of_the_host(benches, golden, pytestconfig, ours, command):
-    check(golden, pytestconfig, ours, command, {"host": benches["inactive"].ask(command)})
+def test_of_the_host(benches, check, command):
+    check(command, {"host": benches["inactive"].ask(command)})
 
 
 @pytest.mark.parametrize("command", commands(DOMAIN_COMMANDS))
-def test_of_a_domain(benches, golden, pytestconfig, ours, command):
+def test_of_a_domain(benches, check, command):
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        answers = dict(zip(benches, pool.map(lambda bench: bench.answer(command), benches.values())))
-    check(golden, pytestconfig, ours, command, answers)
+        check(command, dict(zip(benches, pool.map(lambda bench: bench.answer(command), benches.values()))))

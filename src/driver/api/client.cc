@@ -29,8 +29,8 @@ const Handlers& handlers() {
   static const auto table = [] {
     auto all = std::make_unique<Handlers>();
     for (auto add : {add_connect, add_domain, add_lifecycle, add_console, add_event, add_node, add_stats,
-                     add_device_stats, add_guest, add_snapshot, add_metadata, add_monitor, add_memory, add_vcpu,
-                     add_pinning, add_tuning, add_device})
+                     add_device_stats, add_guest, add_metadata, add_monitor, add_memory, add_vcpu, add_pinning,
+                     add_tuning, add_device, add_object_event, add_absent})
       add(*all);
     return all;
   }();
@@ -73,6 +73,10 @@ int Client::add(MonitorCallback callback) {
   return add_to(monitor_callbacks_, std::move(callback));
 }
 
+int Client::add(ObjectCallback callback) {
+  return add_to(object_callbacks_, callback);
+}
+
 bool Client::remove_callback(int id) {
   const bool there = callbacks_.erase(id) > 0;
   count_callbacks();
@@ -85,15 +89,25 @@ bool Client::remove_monitor_callback(int id) {
   return there;
 }
 
+bool Client::remove_object_callback(int id, std::size_t kind) {
+  const auto found = object_callbacks_.find(id);
+  if (found == object_callbacks_.end() || found->second.kind != kind) return false;
+  object_callbacks_.erase(found);
+  count_callbacks();
+  return true;
+}
+
 void Client::count_callbacks() {
   constexpr std::size_t node = 4 * sizeof(void*);  // of a map
   held_.set(callbacks_.size() * (sizeof(Callback) + node) +
-            monitor_callbacks_.size() * (sizeof(MonitorCallback) + node));
+            monitor_callbacks_.size() * (sizeof(MonitorCallback) + node) +
+            object_callbacks_.size() * (sizeof(ObjectCallback) + node));
 }
 
 void Client::closed() {
   callbacks_.clear();
   monitor_callbacks_.clear();
+  object_callbacks_.clear();
   count_callbacks();
   for (const auto& weak : autodestroy_) {
     const auto subject = weak.lock();

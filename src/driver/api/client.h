@@ -66,14 +66,20 @@ class Client : public rpc::Session {
     std::function<bool(const std::string&)> wanted;
     std::optional<core::Uuid> domain;
   };
+  /// One for events of objects that are not here: the kind of object (object_event.cc).
+  struct ObjectCallback {
+    std::size_t kind;
+  };
   const std::map<int, MonitorCallback>& monitor_callbacks() const { return monitor_callbacks_; }
-  static constexpr std::size_t most_callbacks = 1024;  ///< of each of the two kinds
+  static constexpr std::size_t most_callbacks = 1024;  ///< of each of the three kinds
   /// Its id. Throws Error where there are too many, or the same is there, as libvirt does.
   int add(Callback callback);
   int add(MonitorCallback callback);
+  int add(ObjectCallback callback);
   /// Whether there was one.
   bool remove_callback(int id);
   bool remove_monitor_callback(int id);
+  bool remove_object_callback(int id, std::size_t kind);
 
  private:
   template <class T>
@@ -84,6 +90,7 @@ class Client : public rpc::Session {
   rpc::Connection& connection_;
   std::map<int, Callback> callbacks_;
   std::map<int, MonitorCallback> monitor_callbacks_;
+  std::map<int, ObjectCallback> object_callbacks_;
   int last_callback_ = 0;
   rpc::Connection::Held held_;  // for callbacks
   bool opened_ = false;
@@ -101,7 +108,6 @@ void add_node(Handlers& handlers);
 void add_stats(Handlers& handlers);
 void add_device_stats(Handlers& handlers);
 void add_guest(Handlers& handlers);
-void add_snapshot(Handlers& handlers);
 void add_metadata(Handlers& handlers);
 void add_monitor(Handlers& handlers);
 void add_memory(Handlers& handlers);
@@ -109,6 +115,8 @@ void add_vcpu(Handlers& handlers);
 void add_pinning(Handlers& handlers);
 void add_tuning(Handlers& handlers);
 void add_device(Handlers& handlers);
+void add_object_event(Handlers& handlers);
+void add_absent(Handlers& handlers);
 
 /// Tells every client that asked for it what happened to a domain.
 void deliver(Driver& driver, const instance::Instance& from, const instance::Event& event);

@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "driver/api/agent.h"
 #include "driver/api/client.h"
 #include "driver/core/error.h"
 #include "driver/protocol/qemu.h"
@@ -80,6 +81,11 @@ void deregister_event(Client& client, const QemuConnectDomainMonitorEventDeregis
   }
 }
 
+QemuDomainAgentCommandRet agent_command(Client& client, const QemuDomainAgentCommandArgs& args) {
+  require_flags(args.flags, 0, "virDomainQemuAgentCommand");
+  refuse_agent(*client.find(args.dom));
+}
+
 }  // namespace
 
 void deliver_monitor_event(Driver& driver, const instance::Instance& from, const instance::MonitorEvent& event) {
@@ -99,6 +105,7 @@ void deliver_monitor_event(Driver& driver, const instance::Instance& from, const
 void add_monitor(Handlers& handlers) {
   using enum QemuProcedure;
   handlers.add<domain_monitor_command>(monitor_command);
+  handlers.add<domain_agent_command>(agent_command);
   handlers.add<connect_domain_monitor_event_register>(register_event);
   handlers.add<connect_domain_monitor_event_deregister>(deregister_event);
 }

@@ -38,7 +38,12 @@ const char* phrase(ErrorCode code) {
     case ErrorCode::invalid_mac: return "invalid MAC address";
     case ErrorCode::auth_failed: return "authentication failed";
     case ErrorCode::no_storage_pool: return "Storage pool not found";
+    case ErrorCode::no_storage_volume: return "Storage volume not found";
+    case ErrorCode::no_node_device: return "Node device not found";
     case ErrorCode::operation_invalid: return "Requested operation is not valid";
+    case ErrorCode::no_interface: return "Interface not found";
+    case ErrorCode::no_nwfilter: return "Network filter not found";
+    case ErrorCode::no_secret: return "Secret not found";
     case ErrorCode::config_unsupported: return "unsupported configuration";
     case ErrorCode::operation_timeout: return "Timed out during operation";
     case ErrorCode::no_domain_snapshot: return "Domain snapshot not found";
@@ -55,6 +60,7 @@ const char* phrase(ErrorCode code) {
     case ErrorCode::xml_invalid_schema: return "XML document failed to validate against schema";
     case ErrorCode::auth_unavailable: return "authentication unavailable";
     case ErrorCode::device_missing: return "device not found";
+    case ErrorCode::no_nwfilter_binding: return "Network filter binding not found";
     case ErrorCode::no_domain_checkpoint: return "Domain checkpoint not found";
     case ErrorCode::no_domain_backup: return "Domain backup job id not found";
     case ErrorCode::no_hostname: return "no hostname found";

@@ -36,19 +36,6 @@ struct DomainCreateXmlRet {
 template <>
 struct Wire<Procedure::domain_create_xml> : Call<DomainCreateXmlArgs, DomainCreateXmlRet> {};
 
-struct DomainCreateXmlWithFilesArgs {
-  String<> xml_desc;
-  std::uint32_t flags;
-};
-
-struct DomainCreateXmlWithFilesRet {
-  Domain dom;
-};
-
-template <>
-struct Wire<Procedure::domain_create_xml_with_files> : Call<DomainCreateXmlWithFilesArgs, DomainCreateXmlWithFilesRet> {
-};
-
 struct DomainCreateWithFilesArgs {
   Domain dom;
   std::uint32_t flags;
@@ -480,16 +467,6 @@ struct DomainFstrimArgs {
 template <>
 struct Wire<Procedure::domain_fstrim> : Call<DomainFstrimArgs, Void> {};
 
-struct DomainSetLifecycleActionArgs {
-  Domain dom;
-  std::uint32_t type;
-  std::uint32_t action;
-  std::uint32_t flags;
-};
-
-template <>
-struct Wire<Procedure::domain_set_lifecycle_action> : Call<DomainSetLifecycleActionArgs, Void> {};
-
 struct DomainHasManagedSaveImageArgs {
   Domain dom;
   std::uint32_t flags;
@@ -515,32 +492,5 @@ struct DomainManagedSaveGetXmlDescRet {
 template <>
 struct Wire<Procedure::domain_managed_save_get_xml_desc>
     : Call<DomainManagedSaveGetXmlDescArgs, DomainManagedSaveGetXmlDescRet> {};
-
-struct DomainManagedSaveRemoveArgs {
-  Domain dom;
-  std::uint32_t flags;
-};
-
-template <>
-struct Wire<Procedure::domain_managed_save_remove> : Call<DomainManagedSaveRemoveArgs, Void> {};
-
-struct DomainInjectNmiArgs {
-  Domain dom;
-  std::uint32_t flags;
-};
-
-template <>
-struct Wire<Procedure::domain_inject_nmi> : Call<DomainInjectNmiArgs, Void> {};
-
-struct DomainSendKeyArgs {
-  Domain dom;
-  std::uint32_t codeset;
-  std::uint32_t holdtime;
-  Array<std::uint32_t, max::domain_send_key> keycodes;
-  std::uint32_t flags;
-};
-
-template <>
-struct Wire<Procedure::domain_send_key> : Call<DomainSendKeyArgs, Void> {};
 
 }  // namespace protocol

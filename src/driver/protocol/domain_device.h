@@ -57,45 +57,6 @@ struct DomainUpdateDeviceFlagsArgs {
 template <>
 struct Wire<Procedure::domain_update_device_flags> : Call<DomainUpdateDeviceFlagsArgs, Void> {};
 
-struct DomainBlockResizeArgs {
-  Domain dom;
-  String<> disk;
-  std::uint64_t size;
-  std::uint32_t flags;
-};
-
-template <>
-struct Wire<Procedure::domain_block_resize> : Call<DomainBlockResizeArgs, Void> {};
-
-struct DomainBlockPeekArgs {
-  Domain dom;
-  String<> path;
-  std::uint64_t offset;
-  std::uint32_t size;
-  std::uint32_t flags;
-};
-
-struct DomainBlockPeekRet {
-  Opaque<max::domain_block_peek_buffer> buffer;
-};
-
-template <>
-struct Wire<Procedure::domain_block_peek> : Call<DomainBlockPeekArgs, DomainBlockPeekRet> {};
-
-struct DomainMemoryPeekArgs {
-  Domain dom;
-  std::uint64_t offset;
-  std::uint32_t size;
-  std::uint32_t flags;
-};
-
-struct DomainMemoryPeekRet {
-  Opaque<max::domain_memory_peek_buffer> buffer;
-};
-
-template <>
-struct Wire<Procedure::domain_memory_peek> : Call<DomainMemoryPeekArgs, DomainMemoryPeekRet> {};
-
 struct DomainGetDiskErrorsArgs {
   Domain dom;
   std::uint32_t maxerrors;
@@ -148,27 +109,5 @@ struct DomainOpenConsoleArgs {
 
 template <>
 struct Wire<Procedure::domain_open_console> : StreamCall<DomainOpenConsoleArgs, Void> {};
-
-struct DomainOpenChannelArgs {
-  Domain dom;
-  std::optional<String<>> name;
-  std::uint32_t flags;
-};
-
-template <>
-struct Wire<Procedure::domain_open_channel> : StreamCall<DomainOpenChannelArgs, Void> {};
-
-struct DomainScreenshotArgs {
-  Domain dom;
-  std::uint32_t screen;
-  std::uint32_t flags;
-};
-
-struct DomainScreenshotRet {
-  std::optional<String<>> mime;
-};
-
-template <>
-struct Wire<Procedure::domain_screenshot> : StreamCall<DomainScreenshotArgs, DomainScreenshotRet> {};
 
 }  // namespace protocol

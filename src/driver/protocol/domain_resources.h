@@ -170,16 +170,6 @@ struct DomainDelIothreadArgs {
 template <>
 struct Wire<Procedure::domain_del_iothread> : Call<DomainDelIothreadArgs, Void> {};
 
-struct DomainSetIothreadParamsArgs {
-  Domain dom;
-  std::uint32_t iothread_id;
-  Array<TypedParam, max::domain_iothread_params> params;
-  std::uint32_t flags;
-};
-
-template <>
-struct Wire<Procedure::domain_set_iothread_params> : Call<DomainSetIothreadParamsArgs, Void> {};
-
 struct DomainGetMaxMemoryArgs {
   Domain dom;
 };
@@ -240,15 +230,6 @@ template <>
 struct Wire<Procedure::domain_get_memory_parameters>
     : Call<DomainGetMemoryParametersArgs, DomainGetMemoryParametersRet> {};
 
-struct DomainSetMemoryParametersArgs {
-  Domain dom;
-  Array<TypedParam, max::domain_memory_parameters> params;
-  std::uint32_t flags;
-};
-
-template <>
-struct Wire<Procedure::domain_set_memory_parameters> : Call<DomainSetMemoryParametersArgs, Void> {};
-
 struct DomainGetBlkioParametersArgs {
   Domain dom;
   std::int32_t nparams;
@@ -263,15 +244,6 @@ struct DomainGetBlkioParametersRet {
 template <>
 struct Wire<Procedure::domain_get_blkio_parameters> : Call<DomainGetBlkioParametersArgs, DomainGetBlkioParametersRet> {
 };
-
-struct DomainSetBlkioParametersArgs {
-  Domain dom;
-  Array<TypedParam, max::domain_blkio_parameters> params;
-  std::uint32_t flags;
-};
-
-template <>
-struct Wire<Procedure::domain_set_blkio_parameters> : Call<DomainSetBlkioParametersArgs, Void> {};
 
 struct DomainGetBlockIoTuneArgs {
   Domain dom;
@@ -311,41 +283,6 @@ struct DomainGetNumaParametersRet {
 
 template <>
 struct Wire<Procedure::domain_get_numa_parameters> : Call<DomainGetNumaParametersArgs, DomainGetNumaParametersRet> {};
-
-struct DomainSetNumaParametersArgs {
-  Domain dom;
-  Array<TypedParam, max::domain_numa_parameters> params;
-  std::uint32_t flags;
-};
-
-template <>
-struct Wire<Procedure::domain_set_numa_parameters> : Call<DomainSetNumaParametersArgs, Void> {};
-
-struct DomainGetInterfaceParametersArgs {
-  Domain dom;
-  String<> device;
-  std::int32_t nparams;
-  std::uint32_t flags;
-};
-
-struct DomainGetInterfaceParametersRet {
-  Array<TypedParam, max::domain_interface_parameters> params;
-  std::int32_t nparams;
-};
-
-template <>
-struct Wire<Procedure::domain_get_interface_parameters>
-    : Call<DomainGetInterfaceParametersArgs, DomainGetInterfaceParametersRet> {};
-
-struct DomainSetInterfaceParametersArgs {
-  Domain dom;
-  String<> device;
-  Array<TypedParam, max::domain_interface_parameters> params;
-  std::uint32_t flags;
-};
-
-template <>
-struct Wire<Procedure::domain_set_interface_parameters> : Call<DomainSetInterfaceParametersArgs, Void> {};
 
 struct DomainGetSchedulerTypeArgs {
   Domain dom;
@@ -402,27 +339,6 @@ struct DomainSetSchedulerParametersFlagsArgs {
 
 template <>
 struct Wire<Procedure::domain_set_scheduler_parameters_flags> : Call<DomainSetSchedulerParametersFlagsArgs, Void> {};
-
-struct DomainGetPerfEventsArgs {
-  Domain dom;
-  std::uint32_t flags;
-};
-
-struct DomainGetPerfEventsRet {
-  Array<TypedParam, max::domain_perf_events> params;
-};
-
-template <>
-struct Wire<Procedure::domain_get_perf_events> : Call<DomainGetPerfEventsArgs, DomainGetPerfEventsRet> {};
-
-struct DomainSetPerfEventsArgs {
-  Domain dom;
-  Array<TypedParam, max::domain_perf_events> params;
-  std::uint32_t flags;
-};
-
-template <>
-struct Wire<Procedure::domain_set_perf_events> : Call<DomainSetPerfEventsArgs, Void> {};
 
 struct DomainGetBlockJobInfoArgs {
   Domain dom;

@@ -39,13 +39,19 @@ class Handlers {
     table(P)[static_cast<std::size_t>(P) - 1] = {run<P, Result, Params...>, reinterpret_cast<void (*)()>(handler)};
   }
 
+  bool has(Procedure procedure) const { return remote_[static_cast<std::size_t>(procedure) - 1].run; }
+
+  /// Who answers a call of the remote program that has no handler, by what he throws or replies.
+  void otherwise(void (*handler)(Client&, const rpc::Call&, const Row&)) { otherwise_ = handler; }
+
   /// Answers a call, now or by a coroutine. Throws core::Error where it does not get as far as the handler's reply.
   void serve(Client& client, rpc::Connection& connection, rpc::Call& call) const {
     const Row& row = admit(connection, call.header);
     const auto index = static_cast<std::size_t>(row.number) - 1;
     const Entry& entry = call.header.program == qemu_program ? qemu_[index] : remote_[index];
-    if (!entry.run) throw no_support(row);
-    entry.run(entry, client, connection, call, row);
+    if (entry.run) return entry.run(entry, client, connection, call, row);
+    if (otherwise_ && call.header.program == remote_program) return otherwise_(client, call, row);
+    throw no_support(row);
   }
 
  private:
@@ -136,6 +142,7 @@ class Handlers {
   static constexpr std::size_t last_qemu = static_cast<std::size_t>(QemuProcedure::domain_monitor_command_with_files);
   std::array<Entry, last_remote> remote_{};
   std::array<Entry, last_qemu> qemu_{};
+  void (*otherwise_)(Client&, const rpc::Call&, const Row&) = nullptr;
 };
 
 /// Sends an event to a client: send_event<Procedure::domain_event_callback_lifecycle>(connection, {callback, {…}}).

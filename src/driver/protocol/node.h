@@ -126,12 +126,4 @@ struct NodeGetMemoryParametersRet {
 template <>
 struct Wire<Procedure::node_get_memory_parameters> : Call<NodeGetMemoryParametersArgs, NodeGetMemoryParametersRet> {};
 
-struct NodeSetMemoryParametersArgs {
-  Array<TypedParam, max::node_memory_parameters> params;
-  std::uint32_t flags;
-};
-
-template <>
-struct Wire<Procedure::node_set_memory_parameters> : Call<NodeSetMemoryParametersArgs, Void> {};
-
 }  // namespace protocol

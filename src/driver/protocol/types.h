@@ -28,9 +28,7 @@ inline constexpr std::uint32_t cpumap = 2048;
 inline constexpr std::uint32_t cpumaps = 8388608;
 inline constexpr std::uint32_t domain_blkio_parameters = 16;
 inline constexpr std::uint32_t domain_block_io_tune_parameters = 32;
-inline constexpr std::uint32_t domain_block_peek_buffer = 4194304;
 inline constexpr std::uint32_t domain_block_stats_parameters = 16;
-inline constexpr std::uint32_t domain_checkpoint_list = 16384;
 inline constexpr std::uint32_t domain_disk_errors = 256;
 inline constexpr std::uint32_t domain_event_graphics_identity = 20;
 inline constexpr std::uint32_t domain_event_tunable = 2048;
@@ -39,35 +37,23 @@ inline constexpr std::uint32_t domain_fsinfo_disks = 256;
 inline constexpr std::uint32_t domain_get_cpu_stats = 2048;
 inline constexpr std::uint32_t domain_guest_info_params = 2048;
 inline constexpr std::uint32_t domain_interface = 2048;
-inline constexpr std::uint32_t domain_interface_parameters = 16;
-inline constexpr std::uint32_t domain_iothread_params = 64;
 inline constexpr std::uint32_t domain_ip_addr = 2048;
 inline constexpr std::uint32_t domain_job_stats = 64;
 inline constexpr std::uint32_t domain_list = 16384;
 inline constexpr std::uint32_t domain_memory_parameters = 16;
-inline constexpr std::uint32_t domain_memory_peek_buffer = 4194304;
 inline constexpr std::uint32_t domain_memory_stats = 1024;
 inline constexpr std::uint32_t domain_messages = 2048;
 inline constexpr std::uint32_t domain_numa_parameters = 16;
-inline constexpr std::uint32_t domain_perf_events = 64;
 inline constexpr std::uint32_t domain_scheduler_parameters = 16;
-inline constexpr std::uint32_t domain_send_key = 16;
-inline constexpr std::uint32_t domain_snapshot_list = 16384;
-inline constexpr std::uint32_t interface_list = 16384;
 inline constexpr std::uint32_t iothread_info = 16384;
-inline constexpr std::uint32_t network_list = 16384;
 inline constexpr std::uint32_t node_cells = 1024;
 inline constexpr std::uint32_t node_cpu_stats = 16;
-inline constexpr std::uint32_t node_device_list = 65536;
 inline constexpr std::uint32_t node_memory_parameters = 64;
 inline constexpr std::uint32_t node_memory_stats = 16;
-inline constexpr std::uint32_t nwfilter_list = 16384;
-inline constexpr std::uint32_t secret_list = 16384;
 inline constexpr std::uint32_t security_doi = 257;
 inline constexpr std::uint32_t security_label = 4097;
 inline constexpr std::uint32_t security_label_list = 64;
 inline constexpr std::uint32_t security_model = 257;
-inline constexpr std::uint32_t storage_pool_list = 16384;
 inline constexpr std::uint32_t vcpuinfo = 16384;
 }  // namespace max
 
@@ -82,25 +68,9 @@ struct Network {
   Uuid uuid;
 };
 
-struct Nwfilter {
-  String<> name;
-  Uuid uuid;
-};
-
-struct Interface {
-  String<> name;
-  String<> mac;
-};
-
 struct StoragePool {
   String<> name;
   Uuid uuid;
-};
-
-struct StorageVol {
-  String<> pool;
-  String<> name;
-  String<> key;
 };
 
 struct NodeDevice {
@@ -111,16 +81,6 @@ struct Secret {
   Uuid uuid;
   std::int32_t usage_type;
   String<> usage_id;
-};
-
-struct DomainSnapshot {
-  String<> name;
-  Domain dom;
-};
-
-struct DomainCheckpoint {
-  String<> name;
-  Domain dom;
 };
 
 /// virTypedParameter's INT, UINT, LLONG, ULLONG, DOUBLE, BOOLEAN and STRING, which are numbered 1 to 7.
