@@ -61,7 +61,9 @@ void serve(const Options& options, service::Background* background) {
     spdlog::error("{} met with what it did not expect, and that work has ended: {}", whose, why);
   });
   registry::Registry registry(loop, layout, settings, [](const std::string& problem) { spdlog::warn("{}", problem); });
-  api::Driver driver{loop, layout, registry, {}, {}};
+  api::Driver driver{loop, layout, registry, {}, {}, {}};
+  for (const std::string& uri : config.uri_aliases)  // of a system's daemon, or of a user's
+    if (uri.ends_with(session ? "/session" : "/system")) driver.uri_aliases.push_back(uri);
   registry.on_event([&](const auto& from, const auto& event) { api::deliver(driver, from, event); });
   rpc::Server server(loop, config.limits,
                      [&](rpc::Connection& connection) { return std::make_unique<api::Client>(driver, connection); });

@@ -214,6 +214,26 @@ def test_the_session_whose_daemon_the_client_starts(user, image, virsh):
         until(lambda: not user.daemon(), "the user's daemon to end")
 
 
+def test_the_session_under_libvirts_uri(user, image):
+    """A user's daemon with the alias on; one of the system's listed beside it is not this daemon's."""
+    conf = user.home / ".config/libvirt/virtstratovirtd.conf"
+    for folder in (user.home / ".config", conf.parent):
+        folder.mkdir(mode=0o700)
+        os.chown(folder, NOBODY, NOBODY)
+    conf.write_text('uri_aliases = [ "qemu:///session", "qemu:///system" ]\n')
+    with subprocess.Popen(["/usr/sbin/virtstratovirtd"], **user.options) as process:
+        try:
+            socket = user.home / "run/libvirt/libvirt-sock"
+            until(socket.exists, "libvirtd's socket of the user")
+            assert mode(socket) == 0o700
+            assert user.virsh("qemu:///session", "uri") == "qemu:///session"
+            user.walk("qemu:///session", image())
+            system = subprocess.run(["virsh", "-c", f"qemu+unix:///system?socket={socket}", "uri"], capture_output=True, text=True, timeout=30, **user.options)
+            assert system.returncode == 1 and "qemu:///system" in system.stderr
+        finally:
+            process.terminate()
+
+
 def test_the_session_whose_daemon_runs_already(user, image):
     with subprocess.Popen(["/usr/sbin/virtstratovirtd"], **user.options) as process:
         try:

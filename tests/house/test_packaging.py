@@ -29,7 +29,7 @@ def test_systemd_accepts_the_units(tmp_path, prefix):
         unit = tmp_path / source.name.removeprefix(prefix).removesuffix(".in")
         unit.write_text(source.read_text().replace("@CMAKE_INSTALL_FULL_SBINDIR@", str(tmp_path)))
         units.append(unit)
-    assert len(units) == (2 if prefix else 4)
+    assert len(units) == (2 if prefix else 5)
     tmp_path.chmod(0o700)
     result = run("systemd-analyze", "verify", *units, *(["--user"] if prefix else []),
                  env=os.environ | {"XDG_RUNTIME_DIR": str(tmp_path)})
@@ -47,6 +47,7 @@ def test_sockets_of_the_units_are_where_clients_look():
     assert "ListenStream=/run/libvirt/virtstratovirtd-sock\nSocketMode=0770\nSocketGroup=libvirt\n" in writing
     assert "ListenStream=/run/libvirt/virtstratovirtd-sock-ro\nSocketMode=0777\n" in units["virtstratovirtd-ro.socket"]
     assert "ListenStream=/run/libvirt/libvirt-sock\nSocketMode=0770\n" in units["virtstratovirtd-legacy.socket"]
+    assert "ListenStream=/run/libvirt/libvirt-sock-ro\nSocketMode=0777\n" in units["virtstratovirtd-legacy-ro.socket"]
     assert "ListenStream=%t/libvirt/virtstratovirtd-sock\nSocketMode=0600\n" in units["user-virtstratovirtd.socket"]
 
 
@@ -65,7 +66,7 @@ def test_every_key_read_is_offered():
 @pytest.mark.parametrize("name", CONFIGURATION)
 def test_every_line_is_a_comment_or_one_setting(name):
     for line in (PACKAGING / name).read_text().splitlines():
-        assert re.fullmatch(r'|# .*|#[a-z_]+ = (-?\d+|"[^"]*"|\[ ("[^"]*",? )+\])', line), line
+        assert re.fullmatch(r'|# .*|#[a-z_]+ = (-?\d+|"[^"]*"|\[ ("[^"]*",? )*\])', line), line
 
 
 def test_logrotate_accepts_its_file(tmp_path):
@@ -86,6 +87,7 @@ def test_install_puts_everything_in_place_and_keeps_configuration(tmp_path):
         "usr/lib/systemd/system/virtstratovirtd.socket",
         "usr/lib/systemd/system/virtstratovirtd-ro.socket",
         "usr/lib/systemd/system/virtstratovirtd-legacy.socket",
+        "usr/lib/systemd/system/virtstratovirtd-legacy-ro.socket",
         "usr/lib/systemd/user/virtstratovirtd.service",
         "usr/lib/systemd/user/virtstratovirtd.socket",
         "usr/lib/sysusers.d/virtstratovirtd.conf",

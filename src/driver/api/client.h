@@ -25,6 +25,7 @@ struct Driver {
   std::set<Client*> clients;
   /// The console sessions under way, by domain and device.
   std::map<std::pair<core::Uuid, std::string>, std::weak_ptr<rpc::Stream>> consoles;
+  std::vector<std::string> uri_aliases;  ///< other URIs than its own under which this driver is opened
 
   std::string uri() const { return layout.session ? "stratovirt:///session" : "stratovirt:///system"; }
 };
@@ -43,6 +44,9 @@ class Client : public rpc::Session {
   Driver& driver() { return driver_; }
   registry::Registry& registry() { return driver_.registry; }
   rpc::Connection& connection() { return connection_; }
+  /// By which it opened the driver.
+  const std::string& uri() const { return uri_; }
+  void set_uri(std::string uri) { uri_ = std::move(uri); }
   /// The domain that a call names; by its uuid, as libvirt does. Throws Error: NO_DOMAIN.
   registry::InstancePtr find(const protocol::Domain& domain) const {
     return driver_.registry.by_uuid(domain.uuid, domain.name);
@@ -95,6 +99,7 @@ class Client : public rpc::Session {
   rpc::Connection::Held held_;  // for callbacks
   bool opened_ = false;
   std::vector<std::weak_ptr<instance::Instance>> autodestroy_;
+  std::string uri_ = driver_.uri();
 };
 
 /// The table of all handlers, a function a group.

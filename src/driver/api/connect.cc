@@ -27,10 +27,17 @@ AuthListRet list_auth(Client&) {
   return ret;
 }
 
+/// A client that names no URI knows none but libvirtd's socket: it gets what it would find there.
 void open(Client& client, const ConnectOpenArgs& args) {
-  const std::string here = client.driver().uri();
-  if (args.name && !args.name->empty() && *args.name != here)
-    throw Error(ErrorCode::no_connect, "URI '" + *args.name + "', here is '" + here + "'");
+  const Driver& driver = client.driver();
+  const auto& aliases = driver.uri_aliases;
+  if (!args.name || args.name->empty()) {
+    if (!aliases.empty()) client.set_uri(aliases.front());
+  } else if (std::ranges::find(aliases, *args.name) != aliases.end()) {
+    client.set_uri(*args.name);
+  } else if (*args.name != driver.uri()) {
+    throw Error(ErrorCode::no_connect, "URI '" + *args.name + "', here is '" + driver.uri() + "'");
+  }
   client.open();
 }
 
@@ -38,8 +45,9 @@ void close(Client& client) {
   client.connection().close_when_sent();
 }
 
-ConnectGetTypeRet get_type(Client&) {
-  return {"StratoVirt"};
+/// By an alias, all of which are of libvirt's QEMU driver, the name that its clients look for.
+ConnectGetTypeRet get_type(Client& client) {
+  return {client.uri() == client.driver().uri() ? "StratoVirt" : "QEMU"};
 }
 ConnectGetLibVersionRet get_lib_version(Client&) {
   return {library_version};
@@ -48,7 +56,7 @@ ConnectGetHostnameRet get_hostname(Client&) {
   return {host::hostname()};
 }
 ConnectGetUriRet get_uri(Client& client) {
-  return {client.driver().uri()};
+  return {client.uri()};
 }
 ConnectIsSecureRet is_secure(Client& client) {
   return {client.connection().peer().local ? 1 : 0};

@@ -29,6 +29,17 @@ std::optional<gid_t> find_group(const core::Conf& conf) {
   return {};
 }
 
+/// URIs of the one other driver whose descriptions and events clients find here.
+std::vector<std::string> find_aliases(const core::Conf& conf) {
+  auto aliases = conf.strings("uri_aliases").value_or(std::vector<std::string>());
+  for (const std::string& uri : aliases) {
+    if (uri != "qemu:///system" && uri != "qemu:///session")
+      throw Error(ErrorCode::conf_syntax, conf.where("uri_aliases") + ": '" + uri +
+                                              "' cannot be an alias, only \"qemu:///system\" and \"qemu:///session\"");
+  }
+  return aliases;
+}
+
 }  // namespace
 
 Config Config::read(const core::Conf& conf) {
@@ -41,6 +52,7 @@ Config Config::read(const core::Conf& conf) {
   limits.keepalive_interval = conf.integer("keepalive_interval").value_or(limits.keepalive_interval);
   limits.keepalive_count = conf.unsigned_integer("keepalive_count").value_or(limits.keepalive_count);
 
+  config.uri_aliases = find_aliases(conf);
   config.socket_folder = conf.string("unix_sock_dir");
   config.socket_group = find_group(conf);
   config.writing_mode = conf.mode("unix_sock_rw_perms").value_or(config.writing_mode);

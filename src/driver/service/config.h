@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "driver/core/conf.h"
 #include "driver/rpc/connection.h"
@@ -13,6 +14,7 @@ namespace service {
 /// virtstratovirtd.conf: libvirtd.conf's keys as far as they have a meaning here.
 struct Config {
   rpc::Limits limits;
+  std::vector<std::string> uri_aliases;      ///< URIs of libvirt's QEMU driver that are answered here too
   std::optional<std::string> socket_folder;  ///< unix_sock_dir
   std::optional<gid_t> socket_group;         ///< unix_sock_group, else group libvirt where there is one
   mode_t writing_mode = 0770, reading_mode = 0777;

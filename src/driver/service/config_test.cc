@@ -53,6 +53,19 @@ TEST(Config, WhatIsWrittenCounts) {
   EXPECT_EQ(config.limits.keepalive_count, 7U);
 }
 
+TEST(Config, AliasesAreUrisOfLibvirtsQemuDriver) {
+  EXPECT_TRUE(read("").uri_aliases.empty());
+  EXPECT_TRUE(read("uri_aliases = [ ]").uri_aliases.empty());
+  EXPECT_THAT(read("uri_aliases = [ \"qemu:///system\", \"qemu:///session\" ]").uri_aliases,
+              testing::ElementsAre("qemu:///system", "qemu:///session"));
+  for (const char* other :
+       {"lxc:///system", "qemu+ssh://host/system", "stratovirt:///system", "qemu:///system?x", ""}) {
+    const Error error = error_of("uri_aliases = [ \"" + std::string(other) + "\" ]");
+    EXPECT_EQ(error.code(), ErrorCode::conf_syntax) << other;
+    EXPECT_THAT(error.detail(), HasSubstr("x.conf:1: '" + std::string(other) + "' cannot be an alias"));
+  }
+}
+
 TEST(Config, ProtectionThatIsNotThereIsRefusedByName) {
   for (const char* text :
        {"auth_unix_rw = \"polkit\"", "auth_unix_ro = \"sasl\"", "auth_tcp = \"sasl\"", "auth_tls = \"none\"",

@@ -19,16 +19,25 @@ bool same_user(const rpc::Peer& peer) {
   return peer.uid == 0 || peer.uid == getuid();
 }
 
-std::vector<std::string> listen_unix(rpc::Server& server, const core::Layout& layout, const Config& config) {
-  const std::string path = config.socket_folder.value_or(layout.sockets) + "/virtstratovirtd-sock";
+SocketFiles listen_unix(rpc::Server& server, const core::Layout& layout, const Config& config) {
+  const std::string folder = config.socket_folder.value_or(layout.sockets);
   const unsigned backlog = config.limits.max_queued_clients;
-  if (layout.session) {
-    server.listen(rpc::listen_unix(path, 0700, {}, backlog), false, same_user);
-    return {path};
+  std::vector<std::string> names = {"virtstratovirtd-sock"};
+  if (!config.uri_aliases.empty()) names.emplace_back("libvirt-sock");  // where clients of an alias look
+  SocketFiles files;
+  for (const std::string& name : names) {
+    const std::string path = folder + "/" + name;
+    if (layout.session) {
+      server.listen(rpc::listen_unix(path, 0700, {}, backlog), false, same_user);
+      files.add(path);
+      continue;
+    }
+    server.listen(rpc::listen_unix(path, config.writing_mode, config.socket_group, backlog), false, anybody);
+    files.add(path);
+    server.listen(rpc::listen_unix(path + "-ro", config.reading_mode, config.socket_group, backlog), true, anybody);
+    files.add(path + "-ro");
   }
-  server.listen(rpc::listen_unix(path, config.writing_mode, config.socket_group, backlog), false, anybody);
-  server.listen(rpc::listen_unix(path + "-ro", config.reading_mode, config.socket_group, backlog), true, anybody);
-  return {path, path + "-ro"};
+  return files;
 }
 
 }  // namespace
@@ -40,7 +49,7 @@ SocketFiles::~SocketFiles() {
 SocketFiles listen(rpc::Server& server, const core::Layout& layout, const Config& config) {
   auto activated = rpc::activated_sockets();
   bool tcp = false;
-  SocketFiles files(activated.empty() ? listen_unix(server, layout, config) : std::vector<std::string>());
+  SocketFiles files = activated.empty() ? listen_unix(server, layout, config) : SocketFiles();
   for (auto& socket : activated) {
     const std::string path = rpc::socket_path(socket.fd.get());
     if (path.empty() && !config.tcp_without_auth) {

@@ -13,10 +13,11 @@ namespace service {
 /// The files of the sockets that were made here; none that systemd handed over. Removed in the end.
 class SocketFiles {
  public:
-  explicit SocketFiles(std::vector<std::string> paths) : paths_(std::move(paths)) {}
+  SocketFiles() = default;
   SocketFiles(SocketFiles&&) = default;
   SocketFiles& operator=(SocketFiles&&) = delete;
   ~SocketFiles();
+  void add(std::string path) { paths_.push_back(std::move(path)); }
 
  private:
   std::vector<std::string> paths_;
