@@ -28,7 +28,7 @@ DEPARTURES = {
     "dumpxml is a fixed point at once": Departure(False, True, "libvirt sorts the controllers it adds only when it reads them again"),
     "what StratoVirt has no device for is refused": Departure(False, True, "a name libvirt knows and this emulator cannot honour is refused by name"),
     "a shut off machine has cpu time": Departure(True, False, "libvirt tells its own time there (it asks for the process 0)"),
-    "other drivers in the same daemon": Departure(True, False, "libvirtd holds all of libvirt's drivers; this is one driver, as virtqemud is"),
+    "other drivers in the same daemon": Departure(True, False, "libvirtd holds all of libvirt's drivers; here a list of what they have is empty"),
     "unix consoles are served": Departure(False, True, "virsh console reaches a console of type unix too, as a client of the emulator's socket"),
     "a size of hugepages without a mount is named": Departure(False, True, "libvirt 9.0 may lose the error while it undoes the start: its client gets none"),
     "the kernel's table of neighbours is read": Departure(False, True, "libvirt 9.0 refuses the length of what kernels of today answer"),

@@ -211,20 +211,31 @@ def test_hugepages_of_a_size_without_a_mount(define, expected):
     assert "1048576" in str(caught.value) or not expected("a size of hugepages without a mount is named")
 
 
-# Calls that are not for a domain of this kind, or of a part of libvirt that the driver does not have.
-OTHER_DRIVERS = {
-    "networks": lambda c: c.listAllNetworks(),
-    "storage": lambda c: c.listAllStoragePools(),
-    "secrets": lambda c: c.listAllSecrets(),
-    "filters": lambda c: c.listAllNWFilters(),
-    "devices": lambda c: c.listAllDevices(),
-    "interfaces": lambda c: c.listAllInterfaces(),
+# What is looked up in a part of libvirt where there is none of it.
+LOOKUPS = {
+    "network": (lambda c: c.networkLookupByName("absent"), libvirt.VIR_ERR_NO_NETWORK),
+    "storage pool": (lambda c: c.storagePoolLookupByName("absent"), libvirt.VIR_ERR_NO_STORAGE_POOL),
+    "storage volume": (lambda c: c.storageVolLookupByPath("/absent"), libvirt.VIR_ERR_NO_STORAGE_VOL),
+    "secret": (lambda c: c.secretLookupByUUIDString("11111111-2222-3333-4444-555555555555"), libvirt.VIR_ERR_NO_SECRET),
+    "filter": (lambda c: c.nwfilterLookupByName("absent"), libvirt.VIR_ERR_NO_NWFILTER),
+    "binding": (lambda c: c.nwfilterBindingLookupByPortDev("absent"), libvirt.VIR_ERR_NO_NWFILTER_BINDING),
+    "node device": (lambda c: c.nodeDeviceLookupByName("absent"), libvirt.VIR_ERR_NO_NODE_DEVICE),
+    "interface": (lambda c: c.interfaceLookupByName("absent"), libvirt.VIR_ERR_NO_INTERFACE),
 }
 
 
-@pytest.mark.parametrize("part", OTHER_DRIVERS)
-def test_other_parts_of_libvirt_answer_no_support(conn, ours, part, refused):
-    if not ours:
-        OTHER_DRIVERS[part](conn) if part not in ("interfaces",) else None  # libvirtd has drivers for them beside QEMU's
-        return
-    assert "this function is not supported by the connection driver" in refused(libvirt.VIR_ERR_NO_SUPPORT, OTHER_DRIVERS[part], conn)
+@pytest.mark.parametrize("kind", LOOKUPS)
+def test_what_other_drivers_have_not_is_not_found(conn, kind, refused):
+    call, code = LOOKUPS[kind]
+    assert "absent" in refused(code, call, conn) or kind == "secret"
+
+
+def test_events_of_other_drivers_are_listened_for(conn):
+    """Accepted, and given back once."""
+    kinds = [
+        (conn.networkEventRegisterAny, conn.networkEventDeregisterAny), (conn.storagePoolEventRegisterAny, conn.storagePoolEventDeregisterAny),
+        (conn.nodeDeviceEventRegisterAny, conn.nodeDeviceEventDeregisterAny), (conn.secretEventRegisterAny, conn.secretEventDeregisterAny),
+    ]  # fmt: skip
+    for register, deregister in kinds:
+        callback = register(None, 0, lambda *_: None, None)
+        deregister(callback)
