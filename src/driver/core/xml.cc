@@ -194,6 +194,22 @@ std::vector<XmlNode> XmlNode::children(std::string_view name) const {
   return found;
 }
 
+void XmlNode::join(std::string_view name) const {
+  const std::vector<XmlNode> found = children(name);
+  for (std::size_t i = 1; i < found.size(); ++i) {
+    while (xmlNode* const child = found[i].node_->children) {
+      xmlUnlinkNode(child);
+      xmlAddChild(found[0].node_, child);
+    }
+    found[i].remove();
+  }
+}
+
+void XmlNode::remove() const {
+  xmlUnlinkNode(node_);
+  xmlFreeNode(node_);
+}
+
 std::string XmlNode::text() const {
   const std::unique_ptr<xmlChar, void (*)(void*)> content(xmlNodeGetContent(node_), xmlFree);
   return std::string(view(content.get()));
@@ -230,8 +246,9 @@ XmlDocument::XmlDocument(std::string_view text, std::string_view source) : docum
   parser->_private = &complaint;
   parser->sax->serror = note_error;
   parser->sax->internalSubset = refuse_doctype;
-  document_.reset(xmlCtxtReadMemory(parser.get(), text.data(), static_cast<int>(text.size()), nullptr, nullptr,
-                                    XML_PARSE_NONET | XML_PARSE_NOWARNING | XML_PARSE_NOBLANKS | XML_PARSE_BIG_LINES));
+  // libxml2 reads a string, unlike a buffer of bytes, as UTF-8 whatever the declaration says.
+  document_.reset(xmlCtxtReadDoc(parser.get(), xml(std::string(text).c_str()), nullptr, nullptr,
+                                 XML_PARSE_NONET | XML_PARSE_NOWARNING | XML_PARSE_NOBLANKS | XML_PARSE_BIG_LINES));
   if (document_ && complaint.message.empty() && xmlDocGetRootElement(document_.get())) return;
   if (complaint.message.empty()) complaint = {"failed to parse xml document", 1, "\n^"};
   refuse(complaint);

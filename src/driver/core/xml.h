@@ -34,6 +34,11 @@ class XmlNode {
   std::vector<XmlNode> children(std::string_view name) const;
   std::string text() const;  ///< all text below it
 
+  /// Moves what is in the second and later elements of that name into the first, and them out of the document.
+  void join(std::string_view name) const;
+  /// Takes the element out of the document; it is used no more.
+  void remove() const;
+
   /// The element as XML text of its own, with the namespaces it needs, its lines after the first indented as `depth`
   /// levels.
   std::string raw(int depth) const;
@@ -42,8 +47,9 @@ class XmlNode {
   _xmlNode* node_;
 };
 
-/// A document from an untrusted peer. At most `max_size` bytes and 256 levels; a document type declaration is refused,
-/// so there are no entities to expand; nothing outside of the text is read. Blank text between elements is dropped.
+/// A document from an untrusted peer: UTF-8, whatever its declaration says. At most `max_size` bytes and 256 levels; a
+/// document type declaration is refused, so there are no entities to expand; nothing outside of the text is read. Blank
+/// text between elements is dropped.
 class XmlDocument {
  public:
   static constexpr std::size_t max_size = 4 << 20;  ///< libvirt's limit of a string on the wire
@@ -53,7 +59,6 @@ class XmlDocument {
   explicit XmlDocument(std::string_view text, std::string_view source = "(xml)");
 
   XmlNode root() const;
-
   /// Moves every element without a namespace into `uri`, declared at the root as `prefix`. Throws Error: INTERNAL_ERROR
   /// for what is no prefix.
   void put_into_namespace(const std::string& prefix, const std::string& uri);

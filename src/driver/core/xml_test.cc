@@ -72,6 +72,31 @@ TEST(Xml, NamesTheLineOfWhatIsNotWellFormed) {
   refusal(std::string("<a/>\n\0\0", 7));  // what a disk without power may make of an end
 }
 
+TEST(Xml, IsUtf8WhateverItsDeclarationSays) {
+  for (const char* encoding :
+       {"utf-8", "utf-16", "UTF-16LE", "UCS-4", "iso-8859-1", "latin1", "windows-1252", "us-ascii", "shift_jis"}) {
+    const std::string declaration = "<?xml version='1.0' encoding='" + std::string(encoding) + "'?>\n";
+    EXPECT_EQ(XmlDocument(declaration + "<a>ü€</a>").root().text(), "ü€") << encoding;
+    EXPECT_EQ(refusal(declaration + "<a>ü</b>"),
+              "(domain_definition):2: Opening and ending tag mismatch: a line 2 and b\n<a>ü</b>\n---------^");
+    EXPECT_TRUE(refusal(declaration + "<a>\xfc</a>").starts_with("(domain_definition):2: Input is not proper UTF-8"));
+  }
+  EXPECT_EQ(XmlDocument("\ufeff<?xml version='1.0' encoding='utf-16' standalone='yes'?><a>ü</a>").root().text(), "ü");
+  EXPECT_TRUE(refusal("<?xml version='1.0' encoding='frob'?><a/>")
+                  .starts_with("(domain_definition):1: Unsupported encoding frob"));
+  refusal("<?xml version='1.0' encoding=''?><a/>");
+  refusal("<?xml encoding='utf-16'?><a/>");
+  refusal("\n<?xml version='1.0'?><a/>");
+}
+
+TEST(Xml, JoinsWhatStandsInPieces) {
+  const XmlDocument document("<a><b x='1'>s<c/></b><d><b/></d><b x='2'>t<!-- -->u<e/></b><b/></a>");
+  document.root().join("b");
+  document.root().join("none");
+  EXPECT_EQ(document.root().raw(0),
+            "<a>\n  <b x=\"1\">s<c/>t<!-- -->u<e/></b>\n  <d>\n    <b/>\n  </d>\n</a>");
+}
+
 TEST(Xml, RefusesEveryDocumentType) {
   for (const char* text :
        {"<!DOCTYPE a><a/>", "<!DOCTYPE a [<!ENTITY e SYSTEM 'file:///etc/passwd'>]><a>&e;</a>",

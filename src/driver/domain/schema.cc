@@ -51,8 +51,9 @@ Verdict check(std::string_view xml, const std::string& file, std::string& report
   xmlRelaxNG* const schema = xmlRelaxNGParse(parser);
   if (!schema) return no_schema;
   report.clear();
-  xmlDoc* const document = xmlReadMemory(xml.data(), static_cast<int>(xml.size()), nullptr, nullptr,
-                                         XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
+  const std::string text(xml);  // a string is UTF-8 whatever its declaration says
+  xmlDoc* const document = xmlReadDoc(reinterpret_cast<const xmlChar*>(text.c_str()), nullptr, nullptr,
+                                      XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
   xmlRelaxNGValidCtxt* const validator = xmlRelaxNGNewValidCtxt(schema);
   if (!document || !validator) return invalid;
   xmlRelaxNGSetValidErrors(validator, collect, collect, &report);
