@@ -91,9 +91,6 @@ Tap Tap::open(const TapConfig& config) {
   if (config.queues < 1 || config.queues > max_queues)
     throw Error(ErrorCode::config_unsupported,
                 "a tap has 1 to " + std::to_string(max_queues) + " queues, not " + std::to_string(config.queues));
-  if (!config.bridge.empty() && config.mac[0] == 0xfe)
-    throw Error(ErrorCode::config_unsupported,
-                "a MAC address that begins with fe cannot be used on a bridge: the tap itself gets that one");
   // TUNSETIFF would make one that is not there.
   if (!config.managed && (config.name.empty() || ::if_nametoindex(config.name.c_str()) == 0))
     throw Error(ErrorCode::operation_failed,
@@ -117,8 +114,9 @@ Tap Tap::open(const TapConfig& config) {
 
   const Interfaces interfaces;
   auto mac = config.mac;
-  mac[0] =
-      0xfe;  // the highest there is: a bridge takes its ports' lowest as its own, which must not change with guests
+  // A bridge takes its ports' lowest as its own, which must not change with guests: the highest there is, or, as
+  // libvirt, the next below where the guest itself has that one.
+  mac[0] = config.mac[0] == 0xfe ? 0xfa : 0xfe;
   interfaces.set_mac(tap.name_, mac);
   if (config.mtu || !config.bridge.empty())
     interfaces.set_mtu(tap.name_, config.mtu ? *config.mtu : interfaces.mtu(config.bridge));

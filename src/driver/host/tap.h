@@ -13,10 +13,11 @@ namespace host {
 struct TapConfig {
   std::string name;    ///< empty, or the interface's name, at most 15 bytes; empty: the kernel's first free vnetN
   std::string bridge;  ///< empty: on none
-  std::array<std::uint8_t, 6> mac{};  ///< the guest's; the tap gets it with 0xfe as first byte, as libvirt does
-  std::optional<unsigned> mtu;        ///< bytes; absent: the bridge's
-  unsigned queues = 1;                ///< a descriptor each, 1 to 256
-  bool managed = true;                ///< false: it is there already and its owner set it up (target@managed='no')
+  std::array<std::uint8_t, 6>
+      mac{};                    ///< the guest's; the tap gets it with 0xfe as first byte, or 0xfa, as libvirt does
+  std::optional<unsigned> mtu;  ///< bytes; absent: the bridge's
+  unsigned queues = 1;          ///< a descriptor each, 1 to 256
+  bool managed = true;          ///< false: it is there already and its owner set it up (target@managed='no')
 };
 
 /// One tap interface with virtio headers, open for an emulator. It lives as long as a descriptor of it does, ours or
