@@ -73,8 +73,12 @@ def test_a_refused_definition_sends_nothing(conn, define, events, name):
 
 def test_metadata_change(define, events, name):
     events.also(E.VIR_DOMAIN_EVENT_ID_METADATA_CHANGE)
-    define().setMetadata(E.VIR_DOMAIN_METADATA_ELEMENT, "<a/>", "k", "urn:k", E.VIR_DOMAIN_AFFECT_CONFIG)
+    domain = define()
+    domain.setMetadata(E.VIR_DOMAIN_METADATA_ELEMENT, "<a/>", "k", "urn:k", E.VIR_DOMAIN_AFFECT_CONFIG)
     events.wait(name, E.VIR_DOMAIN_METADATA_ELEMENT, "urn:k")
+    for kind in (E.VIR_DOMAIN_METADATA_TITLE, E.VIR_DOMAIN_METADATA_DESCRIPTION):
+        domain.setMetadata(kind, "text", None, None, E.VIR_DOMAIN_AFFECT_CONFIG)
+        events.wait(name, kind, None)
 
 
 def test_one_domains_events_only(define, conn, name):

@@ -70,7 +70,7 @@ struct Sender {
   }
   void operator()(const instance::MonitorEvent&) const {}  // deliver_monitor_event sends it
   void operator()(const instance::MetadataChanged& event) const {
-    send_event<Procedure::domain_event_callback_metadata_change>(to, {callback, dom, event.type, String<>(event.uri)});
+    send_event<Procedure::domain_event_callback_metadata_change>(to, {callback, dom, event.type, event.uri});
   }
 };
 

@@ -45,7 +45,7 @@ Task<void> set_metadata(Client* client, DomainSetMetadataArgs args) {
   if (meant.config) set(config.emplace(*subject->config()), args);
   if (config) co_await client->registry().redefine(subject, std::move(*config));
   if (live && subject->active()) subject->set_live(std::move(*live));
-  deliver(client->driver(), *subject, instance::MetadataChanged{args.type, text(args.uri)});
+  deliver(client->driver(), *subject, instance::MetadataChanged{args.type, args.uri});
 }
 
 DomainGetMetadataRet get_metadata(Client& client, const DomainGetMetadataArgs& args) {

@@ -93,8 +93,7 @@ TEST(Xml, JoinsWhatStandsInPieces) {
   const XmlDocument document("<a><b x='1'>s<c/></b><d><b/></d><b x='2'>t<!-- -->u<e/></b><b/></a>");
   document.root().join("b");
   document.root().join("none");
-  EXPECT_EQ(document.root().raw(0),
-            "<a>\n  <b x=\"1\">s<c/>t<!-- -->u<e/></b>\n  <d>\n    <b/>\n  </d>\n</a>");
+  EXPECT_EQ(document.root().raw(0), "<a>\n  <b x=\"1\">s<c/>t<!-- -->u<e/></b>\n  <d>\n    <b/>\n  </d>\n</a>");
 }
 
 TEST(Xml, RefusesEveryDocumentType) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <variant>
@@ -30,8 +31,8 @@ struct Tuned {
   std::vector<std::pair<std::string, std::variant<std::uint64_t, std::string>>> values;
 };
 struct MetadataChanged {
-  int type;  ///< virDomainMetadataType
-  std::string uri;
+  int type;                        ///< virDomainMetadataType
+  std::optional<std::string> uri;  ///< of an element's namespace; a title and a description have none
 };
 /// A QMP event as it came (virConnectDomainQemuMonitorEvent).
 struct MonitorEvent {
