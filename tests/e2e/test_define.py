@@ -2,6 +2,7 @@
 
 import os
 import re
+import subprocess
 import uuid as uuids
 
 import libvirt
@@ -102,6 +103,112 @@ def test_interface_gets_a_mac(define):
     devices = f"<interface type='bridge'><source bridge='{host.BRIDGE}'/><model type='virtio'/></interface>"
     mac = xml.tree(define(devices=devices).XMLDesc()).find("devices/interface/mac").get("address")
     assert re.fullmatch(r"52:54:00(:[0-9a-f]{2}){3}", mac)
+
+
+def test_a_mac_may_begin_with_the_tap_s(create):
+    mac = "fe:54:00:11:22:33"
+    card = xml.tree(create(devices=xml.bridge(mac)).XMLDesc()).find("devices/interface")
+    assert card.find("mac").get("address") == mac
+    tap = card.find("target").get("dev")
+    with open(f"/sys/class/net/{tap}/address") as address:
+        assert address.read().strip() == "fa" + mac[2:]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "UTF-16", "utf-16le", "UCS-4", "iso-8859-1", "latin1", "windows-1252", "us-ascii", "shift_jis"])
+def test_a_declaration_does_not_change_the_encoding(define, name, encoding, refused, conn):
+    declaration = f"<?xml version='1.0' encoding='{encoding}'?>\n"
+    domain = define(declaration + xml.bare(f"{name} ünï €"))
+    assert domain.name() == f"{name} ünï €"
+    message = refused(libvirt.VIR_ERR_XML_DETAIL, conn.defineXML, declaration + "<domain><name>ü</nam></domain>")
+    assert message == "(domain_definition):2: Opening and ending tag mismatch: name line 2 and nam\n<domain><name>ü</nam></domain>\n----------------------^"
+
+
+@pytest.mark.parametrize("head", ["\ufeff", "\ufeff<?xml version='1.0' encoding='utf-16' standalone='yes'?>", " \n", "<!-- by hand -->", "<?xml version='1.1'?>", "<?tool says?>"])
+def test_what_may_stand_before_a_description(define, name, head):
+    assert define(head + xml.bare(name)).name() == name
+
+
+@pytest.mark.parametrize("head", ["<?xml version='1.0' encoding='frob'?>", "<?xml version='1.0' encoding=''?>", "<?xml encoding='utf-8'?>", "\n<?xml version='1.0'?>", "<?xml version='1.0' standalone='maybe'?>"])
+def test_what_may_not_stand_before_a_description(conn, name, head, refused):
+    refused(libvirt.VIR_ERR_XML_DETAIL, conn.defineXML, head + xml.bare(name))
+
+
+def test_bytes_that_are_no_utf8_are_refused(virsh, base):
+    path = base / "latin1.xml"
+    for head in (b"", b"<?xml version='1.0' encoding='latin1'?>"):
+        path.write_bytes(head + xml.bare("l\xfc").encode("latin1"))
+        done = subprocess.run([*virsh.command, "define", path], capture_output=True)
+        assert done.returncode != 0 and b"Input is not proper UTF-8" in done.stderr
+
+
+def test_a_description_in_pieces(define, image):
+    text = xml.bare("pieces", devices=xml.disk(image()), os="<kernel>/first</kernel>")
+    text = text.replace("</devices>", f"</devices><devices>{xml.disk(image(), 'vdb')}</devices>")
+    text = text.replace("</os>", "</os><os><kernel>/second</kernel><cmdline>both</cmdline></os>")
+    text = text.replace("<features>", "<features><pae/></features><features>")
+    tree = xml.tree(define(text).XMLDesc())
+    assert [target.get("dev") for target in tree.findall("devices/disk/target")] == ["vda", "vdb"]
+    assert [tree.find(f"os/{name}").text for name in ("kernel", "cmdline")] == ["/first", "both"]
+    assert {element.tag for element in tree.find("features")} == {"acpi", "pae"}
+    assert len(tree.findall("devices")) == len(tree.findall("os")) == 1
+
+
+def test_an_empty_element_is_none(define, name, refused, conn):
+    empty = "<uuid/><title/><description/><currentMemory/><memoryBacking/><iothreads/><cputune/><cpu/><clock/><on_poweroff/><on_reboot/><on_crash/><pm/>"
+    tree = xml.tree(define(head=empty, os="<initrd/><cmdline/><smbios/>").XMLDesc())
+    assert uuids.UUID(tree.find("uuid").text) and tree.find("on_crash").text == "destroy" and tree.find("title") is None
+    for element in ("name", "memory", "vcpu"):
+        text = re.sub(f"<{element}\\b[^>]*>[^<]*</{element}>", f"<{element}/>", xml.bare(name))
+        with pytest.raises(libvirt.libvirtError):
+            conn.defineXML(text)
+
+
+def test_devices_that_are_none_are_kept(define):
+    idle = "<controller type='usb' model='none'/><video><model type='none'/></video>" + xml.also("<input type='mouse' bus='ps2'/>")
+    domain = define(devices=idle)
+    devices = xml.tree(domain.XMLDesc()).find("devices")
+    assert devices.find("controller[@type='usb']").get("model") == "none" and devices.find("video/model").get("type") == "none"
+    assert devices.findall("input[@type='mouse']") or not xml.also("x")
+    domain.create()
+
+
+SYSINFO = """<sysinfo type='smbios'>
+  <bios><entry name='vendor'>Acme</entry><entry name='date'>01/02/2020</entry></bios>
+  <system><entry name='product'>Rocket</entry><entry name='serial'>0042</entry><entry name='uuid'>{uuid}</entry></system>
+  <baseBoard><entry name='asset'>B1</entry></baseBoard>
+  <chassis><entry name='sku'>C1</entry></chassis>
+</sysinfo>"""
+
+
+def test_what_a_machine_says_of_itself(define, conn, name, refused):
+    uuid = str(uuids.uuid4())
+    domain = define(uuid=uuid, head=SYSINFO.format(uuid=uuid), os="<smbios mode='sysinfo'/>")
+    tree = xml.tree(domain.XMLDesc())
+    said = {(entry.get("name"), entry.text) for entry in tree.findall("sysinfo/*/entry")}
+    assert {("vendor", "Acme"), ("product", "Rocket"), ("uuid", uuid), ("asset", "B1"), ("sku", "C1")} <= said
+    assert tree.find("os/smbios").get("mode") == "sysinfo"
+    domain.create()
+    pid = host.emulator_pid(uuid)
+    with open(f"/proc/{pid}/cmdline") as words:
+        line = words.read().split("\0")
+    assert any(word.startswith("type=1,product=Rocket,serial=0042") for word in line)
+    text = xml.bare(name, uuid=str(uuids.uuid4()), head=SYSINFO.format(uuid=uuid))
+    assert "UUID mismatch" in refused(libvirt.VIR_ERR_XML_DETAIL, conn.defineXML, text)
+    text = xml.bare(name, head="<sysinfo type='smbios'><bios><entry name='date'>frob</entry></bios></sysinfo>")
+    refused(libvirt.VIR_ERR_XML_DETAIL, conn.defineXML, text)
+
+
+def test_a_topology_of_processors(define, conn, name, refused):
+    topology = "<cpu><topology sockets='2' cores='2' threads='1'/></cpu>"
+    if xml.TYPE == "kvm":
+        assert "topology" in refused(libvirt.VIR_ERR_CONFIG_UNSUPPORTED, conn.defineXML, xml.bare(name, vcpus=4, body=topology))
+        return
+    domain = define(vcpus=4, body=topology)
+    assert xml.tree(domain.XMLDesc()).find("cpu/topology").attrib == {"sockets": "2", "dies": "1", "cores": "2", "threads": "1"}
+    domain.create()
+    for vcpus, wrong in ((3, topology), (4, topology.replace("cores='2'", "cores='0'")), (4, topology.replace("cores='2'", ""))):
+        with pytest.raises(libvirt.libvirtError):
+            conn.defineXML(xml.bare(name, vcpus=vcpus, body=wrong))
 
 
 def test_dumpxml_is_a_fixed_point(define, conn, image, expected):

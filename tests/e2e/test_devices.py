@@ -133,6 +133,92 @@ def test_changes_of_a_definition(virsh, idle, machine, spare, file):
     assert link(machine, FIRST) is None
 
 
+PATTERNS = {
+    "disk": [
+        "<disk><target dev='vdb'/></disk>",
+        "<disk type='file' device='disk'><target dev='vdb' bus='virtio'/></disk>",
+        "<disk type='network' device='cdrom'><target dev='vdb' bus='sata'/><serial>@@@</serial></disk>",
+        "<disk><driver iothread='7'/><target dev='vdb'/><address type='pci' bus='0x77' slot='9'/><alias name='ua-x'/></disk>",
+    ],
+    "interface": [
+        f"<interface type='user'><mac address='{SECOND}'/></interface>",
+        f"<interface><mac address='{SECOND}'/></interface>",
+        f"<interface type='bridge'><mac address='{SECOND}'/><source bridge='elsewhere'/><model type='e1000'/></interface>",
+        f"<interface><mac address='{SECOND}'/><alias name='ua-second'/></interface>",
+    ],
+    "rng": [
+        "<rng model='virtio'><rate bytes='1234' period='1000'/><backend model='random'>/dev/urandom</backend></rng>",
+    ],
+    "controller": ["<controller type='pci' index='10'/>"],
+    "console": ["<console type='pty'><target type='virtio' port='3'/></console>"],
+    "serial": ["<serial type='pty'><target port='0'/></serial>"],
+    "vsock": ["<vsock><cid auto='no'/></vsock>", "<vsock model='virtio'><cid auto='no' address='77'/></vsock>"],
+    "hostdev": ["<hostdev type='pci'><source><address bus='0x7' slot='1'/></source></hostdev>"],
+}
+
+
+def test_devices_are_looked_up_by_what_names_them(idle, spare):
+    devices = [spare(), xml.bridge(SECOND, "<alias name='ua-second'/>"), xml.RNG, "<vsock model='virtio'><cid auto='no' address='9'/></vsock>"]
+    devices += ["<hostdev mode='subsystem' type='pci'><source><address domain='0' bus='7' slot='1' function='0'/></source></hostdev>"]
+    devices += ["<serial type='pty'/>", "<console type='pty'><target type='virtio' port='3'/></console>"]
+    text = idle.XMLDesc(INACTIVE).replace("</devices>", "".join(devices) + "</devices>")
+    for kind, patterns in PATTERNS.items():
+        for pattern in patterns:
+            domain = idle.connect().defineXML(text)
+            count = len(described(domain).findall(kind))
+            domain.detachDeviceFlags(pattern, CONFIG)
+            assert len(described(domain).findall(kind)) < count, pattern
+            if kind == "disk":
+                assert targets(domain) == ["vda"]
+            if kind == "interface":
+                assert addresses(domain) == [FIRST]
+
+
+NO_DEVICES = {
+    "disk": [("<disk><target dev='vdz'/></disk>", MISSING), ("<disk><target dev='vdb1'/></disk>", MISSING), ("<disk><target dev='frob'/></disk>", XML_ERROR)],
+    "a word": [("<disk type='frob'><target dev='vda'/></disk>", XML_ERROR), ("<disk><target dev='vda' bus='frob'/></disk>", XML_ERROR)],
+    "interface": [
+        (f"<interface><mac address='{SECOND}'/></interface>", MISSING),
+        (f"<interface><mac address='{FIRST}'/><address type='pci' bus='0x77' slot='0'/></interface>", MISSING),
+        (f"<interface type='bridge'><mac address='{FIRST}'/></interface>", XML_ERROR),
+        ("<interface type='frob'/>", XML_ERROR),
+        ("<interface><mac address='01:00:00:00:00:01'/></interface>", XML_ERROR),
+    ],
+    "rng": [
+        ("<rng model='virtio'><backend model='random'/></rng>", MISSING),
+        ("<rng model='virtio'><backend model='builtin'/></rng>", MISSING),
+        ("<rng model='virtio'/>", XML_ERROR),
+        ("<rng/>", XML_ERROR),
+    ],
+    "controller": [("<controller type='virtio-serial' index='3'/>", MISSING), ("<controller type='pci'/>", MISSING), ("<controller type='scsi' index='0'/>", MISSING)],
+    "character device": [("<console type='pty'><target type='virtio' port='9'/></console>", INVALID), ("<serial type='pty'/>", INVALID)],
+    "vsock": [("<vsock/>", libvirt.VIR_ERR_OPERATION_FAILED)],
+    "hostdev": [("<hostdev type='pci'><source/></hostdev>", MISSING), ("<hostdev type='usb'><source><address bus='1' device='1'/></source></hostdev>", MISSING), ("<hostdev/>", XML_ERROR)],
+    "kind": [("<graphics type='vnc'/>", UNSUPPORTED), ("<memballoon model='none'/>", UNSUPPORTED), ("<frob/>", CONFIG_UNSUPPORTED)],
+}
+
+
+@pytest.mark.parametrize("kind", NO_DEVICES)
+def test_what_is_not_there_is_told_as_libvirt_does(idle, refused, kind):
+    for pattern, code in NO_DEVICES[kind]:
+        refused(code, idle.detachDeviceFlags, pattern, CONFIG)
+
+
+def test_an_interface_of_no_address_may_be_several(idle, refused):
+    pattern = f"<interface type='bridge'><source bridge='{host.BRIDGE}'/><model type='virtio'/></interface>"
+    [card] = addresses(idle)
+    idle.updateDeviceFlags(pattern, CONFIG)  # there is one
+    assert addresses(idle) != [card]  # and no address is a new address
+    idle.attachDeviceFlags(xml.bridge(SECOND), CONFIG)
+    for call in (idle.detachDeviceFlags, idle.updateDeviceFlags):
+        assert "multiple matching devices found" in refused(libvirt.VIR_ERR_OPERATION_FAILED, call, pattern, CONFIG)
+
+
+def test_what_replaces_a_device_is_whole(idle, refused):
+    refused(libvirt.VIR_ERR_NO_SOURCE, idle.updateDeviceFlags, "<disk type='file' device='disk'><target dev='vda' bus='virtio'/></disk>", CONFIG)
+    refused(XML_ERROR, idle.updateDeviceFlags, f"<interface type='bridge'><mac address='{FIRST}'/></interface>", CONFIG)
+
+
 def test_refusals_of_a_definition(idle, transient, spare, refused):
     assert refused(OPERATION, idle.attachDevice, spare()).endswith(NOT_RUNNING)
     assert refused(OPERATION, idle.detachDevice, spare()).endswith(NOT_RUNNING)
@@ -176,7 +262,7 @@ def test_a_disk_comes_and_goes(virsh, boot, spare, events):
     assert guest.run("dd if=/dev/zero of=/dev/vdb bs=4k count=2 2>/dev/null && sync && echo written") == "written"
     assert guest.domain.blockInfo("vdb")[0] == 1 << 20 and guest.domain.blockStats("vdb")[3] >= 8192
     assert spare.path.stat().st_uid != owner
-    virsh("detach-disk", guest.name, "vdb", "--live")
+    guest.domain.detachDeviceFlags("<disk><target dev='vdb'/></disk>", LIVE)  # more than its name is not asked for
     until(lambda: targets(guest.domain) == ["vda"], "the disk to go", REMOVAL_SECONDS)
     assert "vdb" not in guest.run("ls /dev")
     until(lambda: spare.path.stat().st_uid == owner, "the image to be given back")
@@ -295,6 +381,11 @@ def test_refusals_of_a_running_machine(machine, spare, refused):
             assert f"live {verb} of device 'memballoon' is not supported" in refused(UNSUPPORTED, call, xml.BALLOON)
         refused(CONFIG_UNSUPPORTED, call, "<frob/>")
         refused(libvirt.VIR_ERR_XML_DETAIL, call, "<disk")
+    for pattern in ("<disk><target dev='vdz'/></disk>", "<disk><target dev='vda1'/></disk>", f"<interface><mac address='{SECOND}'/></interface>"):
+        refused(MISSING, machine.detachDevice, pattern)
+    for pattern in ("<rng model='virtio'><backend model='builtin'/></rng>", "<serial type='pty'><target port='2'/></serial>", "<vsock/>"):
+        refused(MISSING, machine.detachDevice, pattern)
+    refused(UNSUPPORTED, machine.detachDevice, "<controller type='pci' index='77'/>")
     assert "'pci' controller cannot be hot unplugged" in refused(UNSUPPORTED, machine.detachDevice, "<controller type='pci' index='1' model='pcie-root-port'><model name='pcie-root-port'/></controller>")
     assert "disk vdz not found" in refused(MISSING, machine.detachDevice, spare("vdz"))
     assert SECOND in refused(MISSING, machine.detachDevice, xml.bridge(SECOND))

@@ -105,7 +105,7 @@ BAD = {
     "an unknown architecture": (dict(arch="frob"), UNSUPPORTED, "frob"),
     "an unknown machine": (dict(machine="frob"), XML_ERROR, ""),
     "no vcpus": (dict(vcpus=0), libvirt.VIR_ERR_INTERNAL_ERROR, "vcpu"),
-    "too many vcpus": (dict(vcpus=1000), UNSUPPORTED, {"qemu": "288", "kvm": "254"}[xml.TYPE]),
+    "too many vcpus": (dict(vcpus=256), UNSUPPORTED, {"qemu": "more than 255 vCPUs require extended interrupt mode", "kvm": "254"}[xml.TYPE]),
     "a bus that is not there": (dict(devices=xml.disk("/x", options=PCI.format("0x77", "0x00", "0x0"))), None, ""),
     "a slot beyond 31": (dict(devices=xml.disk("/x", options=PCI.format("0x00", "0x20", "0x0"))), XML_ERROR, "slot"),
     "a function beyond 7": (dict(devices=xml.disk("/x", options=PCI.format("0x00", "0x02", "0x8"))), XML_ERROR, "function"),

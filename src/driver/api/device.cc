@@ -60,19 +60,28 @@ Task<void> attach(Client* client, DomainAttachDeviceArgs args) {
 
 // --- detach
 
+Device required_pattern(const std::string& xml, bool live) {
+  if (auto like = domain::parse_pattern(xml, live)) return *std::move(like);
+  throw Error(ErrorCode::device_missing, "device not present in domain configuration");
+}
+
 domain::Domain without(domain::Domain config, const Device& like) {
   if (std::holds_alternative<domain::Memballoon>(like)) refuse("persistent detach", like);
+  if (const auto* console = std::get_if<domain::Console>(&like);
+      console && console->target == domain::Console::Target::serial)
+    throw Error(ErrorCode::operation_invalid, "detaching serial console is not supported");
   domain::remove_device(config, like);
   return config;
 }
 
 Device find_live(const domain::Domain& live, const Device& like) {
+  if (std::holds_alternative<domain::Controller>(like)) return like;  // refused, as libvirt, whether it is there or not
   if (auto found = domain::find_device(live, like)) return *std::move(found);
   const auto* disk = std::get_if<domain::Disk>(&like);
   const auto* card = std::get_if<domain::Interface>(&like);
   throw Error(ErrorCode::device_missing,
               disk   ? "disk " + disk->target + " not found"
-              : card ? "no device found matching MAC address '" + domain::to_string(card->mac) + "'"
+              : card ? domain::describe_lookup(*card)
                      : std::string(kind_of(like)) + " device not present in domain configuration");
 }
 
@@ -80,10 +89,12 @@ Task<void> detach_flags(Client* client, DomainDetachDeviceFlagsArgs args) {
   require_flags(args.flags, affect_live | affect_config, "virDomainDetachDeviceFlags");
   const auto [subject, job] = co_await claim(client, std::move(args.dom), "remoteDispatchDomainDetachDeviceFlags");
   const Impact meant = impact(*subject, args.flags);
-  const Device like = domain::parse_device(args.xml);
   std::optional<domain::Domain> config;
-  if (meant.config) config = without(*subject->config(), like);
-  if (meant.live) co_await subject->detach_device(find_live(subject->running().live, like), true);
+  if (meant.config) config = without(*subject->config(), required_pattern(args.xml, false));
+  if (meant.live) {
+    const Device like = required_pattern(args.xml, true);
+    co_await subject->detach_device(find_live(subject->running().live, like), true);
+  }
   if (config) co_await keep_config(client, subject, std::move(*config));
 }
 Task<void> detach(Client* client, DomainDetachDeviceArgs args) {
@@ -108,12 +119,13 @@ Task<void> detach_alias(Client* client, DomainDetachDeviceAliasArgs args) {
 
 // --- update
 
-domain::Domain updated(domain::Domain config, Device device) {
+/// `like` is `device` as the lookup reads it.
+domain::Domain updated(domain::Domain config, Device device, const Device& like) {
   const auto* disk = std::get_if<domain::Disk>(&device);
   if (!disk && !std::holds_alternative<domain::Interface>(device)) refuse("persistent update", device);
   if (disk && !same_target(config, *disk))
     throw Error(ErrorCode::invalid_arg, "target " + disk->target + " doesn't exist.");
-  domain::update_device(config, std::move(device));
+  domain::update_device(config, std::move(device), like);
   domain::assign_addresses(config);
   domain::validate(config);
   return config;
@@ -162,6 +174,7 @@ void require_only_link(const domain::Interface& device, domain::Interface wanted
   wanted.info = completed(wanted.info, device.info);
   if (wanted.target.empty()) wanted.target = device.target;
   const std::pair<const char*, bool> fields[] = {
+      {"network interface mac address", wanted.mac != device.mac},
       {"network device type", wanted.type != device.type},
       {"network device model from virtio", wanted.model != device.model},
       {"network device bridge", wanted.bridge != device.bridge},
@@ -178,14 +191,14 @@ void require_only_link(const domain::Interface& device, domain::Interface wanted
     if (differs) refuse_change(field);
 }
 
-Task<void> update_live(registry::InstancePtr subject, Device wanted) {
+Task<void> update_live(registry::InstancePtr subject, Device wanted, Device like) {
   const instance::Running& now = subject->running();
   if (const auto* disk = std::get_if<domain::Disk>(&wanted)) {
     const domain::Disk* device = same_target(now.live, *disk);
     if (!device) throw Error(ErrorCode::internal_error, "disk '" + disk->target + "' not found");
     require_unchanged(*device, *disk);
   } else if (const auto* card = std::get_if<domain::Interface>(&wanted)) {
-    const auto device = std::get<domain::Interface>(find_live(now.live, wanted));
+    const auto device = std::get<domain::Interface>(find_live(now.live, like));
     require_only_link(device, *card);
     const auto link = card->link;
     constexpr auto down = domain::Interface::Link::down;
@@ -210,8 +223,8 @@ Task<void> update_flags(Client* client, DomainUpdateDeviceFlagsArgs args) {
   const Impact meant = impact(*subject, args.flags);
   const Device device = domain::parse_device(args.xml);
   std::optional<domain::Domain> config;
-  if (meant.config) config = updated(*subject->config(), device);
-  if (meant.live) co_await update_live(subject, device);
+  if (meant.config) config = updated(*subject->config(), device, required_pattern(args.xml, false));
+  if (meant.live) co_await update_live(subject, device, required_pattern(args.xml, true));
   if (config) co_await keep_config(client, subject, std::move(*config));
 }
 

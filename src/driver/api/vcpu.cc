@@ -67,6 +67,7 @@ Task<void> set_vcpus_flags(Client* client, DomainSetVcpusFlagsArgs args) {
       config->vcpus = count;
       config->current_vcpus = std::min(config->current_vcpus, count);
       std::erase_if(config->cputune.vcpupin, [count](const auto& pin) { return pin.first >= count; });
+      domain::validate(*config);
     } else {
       require_at_most(count, *config, "persistent");
       config->current_vcpus = count;

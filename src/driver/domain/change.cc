@@ -36,75 +36,92 @@ constexpr auto place<Vsock> = &Domain::vsock;
 template <>
 constexpr auto place<Hostdev> = &Domain::hostdevs;
 
-/// An address or alias that `like` has must be the device's.
-bool fits(const DeviceInfo& device, const DeviceInfo& like) {
-  return (!like.address || device.address == like.address) && (like.alias.empty() || device.alias == like.alias);
+bool has_address(const DeviceInfo& device, const DeviceInfo& like) {
+  if (!like.address || !device.address) return !like.address;
+  PciAddress address = *like.address;
+  address.multifunction = device.address->multifunction;  // part of no place
+  return device.address == address;
 }
 
 bool is_meant(const Disk& device, const Disk& like) {
   return device.target == like.target;
 }
 bool is_meant(const Interface& device, const Interface& like) {
-  return device.mac == like.mac && fits(device.info, like.info);
+  return (like.mac == any_mac || device.mac == like.mac) && has_address(device.info, like.info) &&
+         (like.info.alias.empty() || device.info.alias.empty() || device.info.alias == like.info.alias);
 }
 bool is_meant(const Controller& device, const Controller& like) {
   return device.type == like.type && device.index == like.index;
 }
+bool is_same(const CharacterSource& device, const CharacterSource& like) {
+  return device.type == like.type && device.path == like.path;
+}
 bool is_meant(const Console& device, const Console& like) {
-  return device.target == like.target && device.port == like.port && fits(device.info, like.info);
+  return device.target == like.target && device.port == like.port && is_same(device.source, like.source);
 }
 bool is_meant(const Serial& device, const Serial& like) {
-  return device.port == like.port && fits(device.info, like.info);
+  return device.port == like.port && is_same(device.source, like.source) &&
+         (like.target.empty() || device.target == like.target);
 }
-bool is_meant(const Memballoon& device, const Memballoon& like) {
-  return device.model == like.model;
+bool is_meant(const Memballoon&, const Memballoon&) {
+  return true;
 }
 bool is_meant(const Vsock& device, const Vsock& like) {
-  return fits(device.info, like.info);
+  return device.auto_cid.value_or(false) == like.auto_cid.value_or(!like.cid) && has_address(device.info, like.info);
 }
 bool is_meant(const Rng& device, const Rng& like) {
   return device.backend == like.backend && device.bytes == like.bytes && device.period == like.period &&
-         fits(device.info, like.info);
+         has_address(device.info, like.info);
 }
 bool is_meant(const Hostdev& device, const Hostdev& like) {
   return device.source == like.source;
 }
 
-std::string missing(const Disk& disk) {
-  return "no target device " + disk.target;
+/// libvirt's error for each kind that is not there.
+Error missing(const Disk& disk) {
+  return {ErrorCode::device_missing, "no target device " + disk.target};
 }
-std::string missing(const Interface& interface) {
-  return "no device matching MAC address " + to_string(interface.mac) + " found";
+Error missing(const Interface& like) {
+  return {ErrorCode::device_missing, describe_lookup(like)};
 }
-std::string missing(const Controller& controller) {
-  return "device controller of index " + std::to_string(controller.index) + " not found";
+Error missing(const Console&) {
+  return {ErrorCode::invalid_arg, "device not present in domain configuration"};
 }
-std::string missing(const Hostdev& hostdev) {
-  return "host pci device " + to_string(hostdev.source) + " not found";
+Error missing(const Serial&) {
+  return {ErrorCode::invalid_arg, "device not present in domain configuration"};
 }
-std::string missing(const auto&) {
-  return "matching device not found";
+Error missing(const Vsock&) {
+  return {ErrorCode::operation_failed, "matching vsock device not found"};
+}
+Error missing(const Rng&) {
+  return {ErrorCode::device_missing, "no matching RNG device was found"};
+}
+Error missing(const auto&) {
+  return {ErrorCode::device_missing, "device not present in domain configuration"};
+}
+
+/// The device that `like` means in the place of its kind; null where there is none.
+template <class T>
+T* find_in(Domain& domain, const T& like) {
+  auto& devices = domain.*place<T>;
+  if constexpr (std::is_same_v<decltype(devices), std::vector<T>&>) {
+    const auto means = [&](const T& device) { return is_meant(device, like); };
+    if constexpr (std::is_same_v<T, Interface>)
+      if (std::ranges::count_if(devices, means) > 1)
+        throw Error(ErrorCode::operation_failed,
+                    like.mac == any_mac ? "multiple matching devices found"
+                                        : "multiple devices matching MAC address " + to_string(like.mac) + " found");
+    const auto device = std::ranges::find_if(devices, means);
+    return device == devices.end() ? nullptr : &*device;
+  } else {
+    return devices && is_meant(*devices, like) ? &*devices : nullptr;
+  }
 }
 
 template <class T>
-auto find_in(std::vector<T>& devices, const T& like) {
-  return std::ranges::find_if(devices, [&](const T& device) { return is_meant(device, like); });
-}
-
-/// Calls `found` with the device that `like` means in the place of its kind. Throws Error: DEVICE_MISSING.
-template <class T, class Found>
-void at(Domain& domain, const T& like, const Found& found) {
-  auto& devices = domain.*place<T>;
-  if constexpr (std::is_same_v<T, Interface>)
-    if (std::ranges::count_if(devices, [&](const T& device) { return is_meant(device, like); }) > 1)
-      throw Error(ErrorCode::operation_failed,
-                  "multiple devices matching MAC address " + to_string(like.mac) + " found");
-  if constexpr (std::is_same_v<decltype(devices), std::vector<T>&>) {
-    if (const auto device = find_in(devices, like); device != devices.end()) return found(*device);
-  } else {
-    if (devices && is_meant(*devices, like)) return found(*devices);
-  }
-  throw Error(ErrorCode::device_missing, missing(like));
+T& required_in(Domain& domain, const T& like) {
+  if (T* const found = find_in(domain, like)) return *found;
+  throw missing(like);
 }
 
 void refuse_if_used(const Domain& domain, const Controller& controller) {
@@ -137,7 +154,7 @@ void add_device(Domain& domain, Device device) {
   if (std::holds_alternative<Vsock>(device) && domain.vsock)
     throw Error(ErrorCode::xml_error, "only a single vsock device is supported (element 'vsock')");
   if (const auto* hostdev = std::get_if<Hostdev>(&device))
-    if (find_in(domain.hostdevs, *hostdev) != domain.hostdevs.end())
+    if (find_in(domain, *hostdev))
       throw Error(ErrorCode::xml_error, "Hostdev already exists in the domain configuration");
   std::visit(
       [&]<class T>(T& one) {
@@ -154,15 +171,22 @@ void add_device(Domain& domain, Device device) {
       device);
 }
 
+std::string describe_lookup(const Interface& like) {
+  const auto or_null = [](bool there, const std::string& text) { return there ? text : "(<null>)"; };
+  return "no device found at address '" +
+         or_null(like.info.address.has_value(), to_string(like.info.address.value_or(PciAddress{}))) +
+         "' matching MAC address '" + or_null(like.mac != any_mac, to_string(like.mac)) + "' and alias '" +
+         or_null(!like.info.alias.empty(), like.info.alias) + "'";
+}
+
 std::optional<Device> find_device(const Domain& domain, const Device& like) {
   Domain copy = domain;
-  std::optional<Device> device;
-  try {
-    std::visit([&](const auto& one) { at(copy, one, [&](const auto& found) { device = found; }); }, like);
-  } catch (const Error& error) {
-    if (error.code() != ErrorCode::device_missing) throw;
-  }
-  return device;
+  return std::visit(
+      [&](const auto& one) -> std::optional<Device> {
+        if (const auto* found = find_in(copy, one)) return *found;
+        return std::nullopt;
+      },
+      like);
 }
 
 std::optional<Device> find_device(const Domain& domain, const std::string& alias) {
@@ -174,25 +198,23 @@ std::optional<Device> find_device(const Domain& domain, const std::string& alias
 }
 
 Device remove_device(Domain& domain, const Device& like) {
-  std::optional<Device> removed;
-  std::visit(
-      [&]<class T>(const T& one) {
-        at(domain, one, [&](T& found) {
-          if constexpr (std::is_same_v<T, Controller>) refuse_if_used(domain, found);
-          removed = found;
-        });
+  const Device removed = std::visit(
+      [&]<class T>(const T& one) -> Device {
+        T& found = required_in(domain, one);
+        if constexpr (std::is_same_v<T, Controller>) refuse_if_used(domain, found);
+        T taken = std::move(found);
         auto& devices = domain.*place<T>;
         if constexpr (std::is_same_v<decltype(devices), std::vector<T>&>)
-          devices.erase(find_in(devices, one));
+          devices.erase(devices.begin() + (&found - devices.data()));
         else
           devices.reset();
+        return taken;
       },
       like);
-  // A serial port goes with the console that is its other name, and the other way round.
-  const auto is_pair = [](const Console& one) { return one.target == Console::Target::serial; };
-  if (std::holds_alternative<Serial>(*removed) && domain.serials.empty()) std::erase_if(domain.consoles, is_pair);
-  if (const auto* console = std::get_if<Console>(&*removed); console && is_pair(*console)) domain.serials.clear();
-  return *std::move(removed);
+  // A serial port goes with the console that is its other name.
+  if (std::holds_alternative<Serial>(removed) && domain.serials.empty())
+    std::erase_if(domain.consoles, [](const Console& one) { return one.target == Console::Target::serial; });
+  return removed;
 }
 
 void forget_device(Domain& domain, const std::string& alias) {
@@ -209,15 +231,14 @@ void forget_device(Domain& domain, const std::string& alias) {
       domain.rngs, domain.vsock, domain.hostdevs);
 }
 
-void update_device(Domain& domain, Device device) {
+void update_device(Domain& domain, Device device, const Device& like) {
   std::visit(
-      [&](auto& one) {
-        at(domain, one, [&](auto& found) {
-          if (!one.info.address) one.info.address = found.info.address;
-          if (one.info.alias.empty()) one.info.alias = found.info.alias;
-          if (!one.info.boot_order) one.info.boot_order = found.info.boot_order;
-          found = one;
-        });
+      [&]<class T>(T& one) {
+        T& found = required_in(domain, std::get<T>(like));
+        if (!one.info.address) one.info.address = found.info.address;
+        if (one.info.alias.empty()) one.info.alias = found.info.alias;
+        if (!one.info.boot_order) one.info.boot_order = found.info.boot_order;
+        found = std::move(one);
       },
       device);
   pair_console_with_serial(domain);

@@ -42,25 +42,65 @@ TEST(Add, RefusesASecondOfWhatThereIsOne) {
 }
 
 TEST(Find, GoesByWhatNamesTheDevice) {
-  const Domain domain = with(disk("vda") + network_card(first_mac) + network_card(second_mac) + balloon + rng +
-                             "<console type='pty'><target type='virtio'/></console>");
-  const auto finds = [&](const std::string& xml) { return find_device(domain, parse_device(xml)).has_value(); };
-  EXPECT_TRUE(finds("<disk type='file'><source file='/other'/><target dev='vda' bus='virtio'/></disk>"));
-  EXPECT_FALSE(finds(disk("vdb")));
-  EXPECT_TRUE(finds(network_card(second_mac)));
-  EXPECT_FALSE(finds(network_card(second_mac, at(0, 9))));
-  EXPECT_TRUE(finds(balloon));
-  EXPECT_FALSE(finds("<memballoon model='none'/>"));
-  EXPECT_TRUE(finds(rng));
-  EXPECT_FALSE(finds("<rng model='virtio'><backend model='random'>/dev/other</backend></rng>"));
-  EXPECT_TRUE(finds("<controller type='virtio-serial' index='0'/>"));
-  EXPECT_FALSE(finds("<vsock model='virtio'/>"));
-  EXPECT_TRUE(finds("<console type='pty'><target type='virtio' port='0'/></console>"));
+  const Domain domain =
+      with(disk("vda") + network_card(first_mac) + network_card(second_mac) + balloon + test::disk("vdz") +
+           "<rng model='virtio'><backend model='random'/></rng><vsock model='virtio'/>"
+           "<hostdev mode='subsystem' type='pci'><source><address bus='6' slot='1'/></source></hostdev>"
+           "<console type='pty'><target type='virtio'/></console>");
+  const auto finds = [&](const std::string& xml) {
+    const auto like = parse_pattern(xml, false);
+    return like && find_device(domain, *like).has_value();
+  };
+  for (const char* like :
+       {"<disk><target dev='vda'/></disk>",
+        "<disk type='file'><source file='/other'/><target dev='vda' bus='virtio'/></disk>",
+        "<disk type='network' device='cdrom'><target dev='vda' bus='sata'/><mirror/></disk>",
+        "<interface><mac address='52:54:00:00:00:02'/></interface>",
+        "<interface type='network'><mac address='52:54:00:00:00:02'/><model type='e1000'/></interface>",
+        "<interface type='user'><address type='pci' bus='4' slot='0' multifunction='on'/></interface>",
+        "<memballoon model='none'/>", "<rng model='virtio'><backend model='random'/></rng>",
+        "<controller type='virtio-serial' index='0'/>", "<controller type='pci' index='1'/>",
+        "<console type='pty'><target type='virtio' port='0'/></console>", "<vsock/>",
+        "<vsock><cid auto='yes'/></vsock>",
+        "<hostdev type='pci'><source><address bus='6' slot='1'/></source></hostdev>"})
+    EXPECT_TRUE(finds(like)) << like;
+  for (const std::string& like :
+       {disk("vdb"), std::string("<disk><target dev='vda1'/></disk>"), network_card(second_mac, at(0, 9)),
+        std::string("<rng model='virtio'><backend model='random'>/dev/other</backend></rng>"),
+        std::string("<rng model='virtio'><backend model='egd' type='udp'/></rng>"),
+        std::string("<controller type='virtio-serial'/>"), std::string("<controller/>"),
+        std::string("<console type='pty'><target type='virtio'/></console>"), std::string("<serial type='pty'/>"),
+        std::string("<console type='file'><target type='virtio' port='0'/></console>"),
+        std::string("<vsock><cid auto='no'/></vsock>"), std::string("<hostdev type='pci'><source/></hostdev>"),
+        std::string("<hostdev type='usb'><source/></hostdev>")})
+    EXPECT_FALSE(finds(like)) << like;
 }
 
-TEST(Find, RefusesToChooseBetweenTwoCardsOfOneAddress) {
-  const Domain domain = with(network_card(first_mac) + network_card(first_mac));
-  refusal(ErrorCode::operation_failed, [&] { find_device(domain, parse_device(network_card(first_mac))); });
+TEST(Find, RefusesWhatLibvirtDoesNotKnow) {
+  const auto refuses = [](ErrorCode code, const std::string& xml) { refusal(code, [&] { parse_pattern(xml, true); }); };
+  refuses(ErrorCode::no_target, "<disk/>");
+  for (const char* like :
+       {"<disk><target dev='frob'/></disk>", "<disk type='frob'><target dev='vda'/></disk>",
+        "<disk><target dev='vda' bus='frob'/></disk>", "<interface type='bridge'/>", "<interface type='frob'/>",
+        "<interface><mac address='frob'/></interface>", "<rng/>", "<rng model='virtio'/>", "<controller type='frob'/>",
+        "<memballoon/>", "<hostdev/>", "<hostdev type='pci'/>"})
+    refuses(ErrorCode::xml_error, like);
+  refuses(ErrorCode::config_unsupported, "<console type='frob'/>");
+  refuses(ErrorCode::config_unsupported, "<frob/>");
+  refuses(ErrorCode::operation_unsupported, "<graphics type='vnc'/>");
+  refuses(ErrorCode::xml_detail, "<disk>");
+}
+
+TEST(Find, RefusesToChooseBetweenTwoCards) {
+  const Domain domain = with(network_card(first_mac, "<alias name='ua-1'/>") +
+                             network_card(first_mac, "<alias name='ua-2'/>") + network_card(second_mac));
+  const auto find = [&](const std::string& xml) { return find_device(domain, *parse_pattern(xml, false)); };
+  EXPECT_NE(refusal(ErrorCode::operation_failed, [&] { find(network_card(first_mac)); }).find("MAC address 52:54"),
+            std::string::npos);
+  refusal(ErrorCode::operation_failed, [&] { find("<interface/>"); });
+  EXPECT_TRUE(find(network_card(first_mac, "<alias name='ua-1'/>")));
+  EXPECT_FALSE(find(network_card(first_mac, "<alias name='ua-3'/>")));
+  EXPECT_TRUE(find(network_card(second_mac, "<alias name='ua-3'/>")));  // it has none to be another's
 }
 
 TEST(Find, GoesByAlias) {
@@ -81,8 +121,13 @@ TEST(Remove, TakesTheOneThatIsMeant) {
   EXPECT_FALSE(domain.memballoon);
   EXPECT_EQ(refusal(ErrorCode::device_missing, [&] { remove_device(domain, parse_device(disk("vda"))); }),
             "device not found: no target device vda");
-  EXPECT_EQ(refusal(ErrorCode::device_missing, [&] { remove_device(domain, parse_device(network_card(second_mac))); }),
-            "device not found: no device matching MAC address 52:54:00:00:00:02 found");
+  EXPECT_EQ(
+      refusal(ErrorCode::device_missing, [&] { remove_device(domain, parse_device(network_card(second_mac))); }),
+      "device not found: no device found at address '(<null>)' matching MAC address '52:54:00:00:00:02' and alias "
+      "'(<null>)'");
+  refusal(ErrorCode::invalid_arg,
+          [&] { remove_device(domain, *parse_pattern("<serial><target port='0'/></serial>", false)); });
+  refusal(ErrorCode::operation_failed, [&] { remove_device(domain, *parse_pattern("<vsock/>", false)); });
 }
 
 TEST(Remove, KeepsAControllerThatIsUsed) {
@@ -102,9 +147,6 @@ TEST(Remove, TakesSerialPortAndItsConsoleTogether) {
   EXPECT_TRUE(domain.serials.empty());
   ASSERT_EQ(domain.consoles.size(), 1u);
   EXPECT_EQ(domain.consoles[0].target, Console::Target::virtio);
-  domain = with("<console type='pty'/>");
-  remove_device(domain, parse_device("<console type='pty'/>"));
-  EXPECT_TRUE(domain.serials.empty());
 }
 
 TEST(Forget, TakesOutWhatIsGoneWhateverStandsOnIt) {
@@ -122,20 +164,23 @@ TEST(Forget, TakesOutWhatIsGoneWhateverStandsOnIt) {
 
 TEST(Update, KeepsPlaceAliasAndBootOrder) {
   Domain domain = with(disk("vda", "<boot order='2'/><alias name='ua-a'/>" + at(0, 7)));
-  update_device(domain, parse_device("<disk type='file'><source file='/new.img'/><target dev='vda' bus='virtio'/>"
-                                     "<readonly/></disk>"));
+  const auto update = [&domain](const std::string& xml) {
+    update_device(domain, parse_device(xml), *parse_pattern(xml, false));
+  };
+  update("<disk type='file'><source file='/new.img'/><target dev='vda' bus='virtio'/><readonly/></disk>");
   const Disk& changed = domain.disks[0];
   EXPECT_EQ(changed.source, "/new.img");
   EXPECT_TRUE(changed.readonly);
   EXPECT_EQ(changed.info, (DeviceInfo{"ua-a", PciAddress{.slot = 7}, 2}));
-  update_device(domain, parse_device(disk("vda", "<boot order='3'/>" + at(0, 8))));
+  update(disk("vda", "<boot order='3'/>" + at(0, 8)));
   EXPECT_EQ(domain.disks[0].info, (DeviceInfo{"ua-a", PciAddress{.slot = 8}, 3}));
-  refusal(ErrorCode::device_missing, [&] { update_device(domain, parse_device(disk("vdb"))); });
+  refusal(ErrorCode::device_missing, [&] { update(disk("vdb")); });
 }
 
 TEST(Update, OfASerialPortIsOfItsConsoleToo) {
   Domain domain = with("<serial type='pty'/>");
-  update_device(domain, parse_device("<serial type='file'><source path='/log'/></serial>"));
+  update_device(domain, parse_device("<serial type='file'><source path='/log'/></serial>"),
+                *parse_pattern("<serial type='pty'><target port='0'/></serial>", false));
   EXPECT_EQ(domain.serials[0].source.path, "/log");
   EXPECT_EQ(domain.consoles[0].source, domain.serials[0].source);
 }

@@ -20,35 +20,49 @@ constexpr std::size_t most_devices = 1024;
 struct Row {
   std::string_view name;
   Device (*parse)(const XmlNode&, bool live, const Domain* into);
+  std::optional<Device> (*parse_pattern)(const XmlNode&, bool live);
 };
 constexpr Row rows[] = {
-    {"disk", [](const XmlNode& node, bool live, const Domain*) -> Device { return parse_disk(node, live); }},
+    {"disk", [](const XmlNode& node, bool live, const Domain*) -> Device { return parse_disk(node, live); },
+     [](const XmlNode& node, bool) -> std::optional<Device> { return parse_disk_pattern(node); }},
     {"controller",
      [](const XmlNode& node, bool live, const Domain* into) -> Device {
        Controller controller = parse_controller(node, live);
        if (into && controller.model == Controller::Model::pcie_root_port && !node.attribute("index"))
          controller.index = free_index(*into);
        return controller;
-     }},
-    {"interface", [](const XmlNode& node, bool live, const Domain*) -> Device { return parse_interface(node, live); }},
+     },
+     [](const XmlNode& node, bool) -> std::optional<Device> { return parse_controller_pattern(node); }},
+    {"interface", [](const XmlNode& node, bool live, const Domain*) -> Device { return parse_interface(node, live); },
+     [](const XmlNode& node, bool live) -> std::optional<Device> { return parse_interface_pattern(node, live); }},
     {"serial",
      [](const XmlNode& node, bool live, const Domain* into) -> Device {
        return parse_serial(node, live, into ? static_cast<unsigned>(into->serials.size()) : 0);
-     }},
+     },
+     [](const XmlNode& node, bool live) -> std::optional<Device> { return parse_serial_pattern(node, live); }},
     {"console",
      [](const XmlNode& node, bool live, const Domain* into) -> Device {
        return parse_console(node, live, into ? static_cast<unsigned>(into->consoles.size()) : 0);
-     }},
-    {"hostdev", [](const XmlNode& node, bool live, const Domain*) -> Device { return parse_hostdev(node, live); }},
-    {"memballoon",
-     [](const XmlNode& node, bool live, const Domain*) -> Device { return parse_memballoon(node, live); }},
-    {"rng", [](const XmlNode& node, bool live, const Domain*) -> Device { return parse_rng(node, live); }},
-    {"vsock", [](const XmlNode& node, bool live, const Domain*) -> Device { return parse_vsock(node, live); }},
+     },
+     [](const XmlNode& node, bool live) -> std::optional<Device> { return parse_console_pattern(node, live); }},
+    {"hostdev", [](const XmlNode& node, bool live, const Domain*) -> Device { return parse_hostdev(node, live); },
+     [](const XmlNode& node, bool) -> std::optional<Device> { return parse_hostdev_pattern(node); }},
+    {"memballoon", [](const XmlNode& node, bool live, const Domain*) -> Device { return parse_memballoon(node, live); },
+     [](const XmlNode& node, bool) -> std::optional<Device> { return parse_memballoon_pattern(node); }},
+    {"rng", [](const XmlNode& node, bool live, const Domain*) -> Device { return parse_rng(node, live); },
+     [](const XmlNode& node, bool) -> std::optional<Device> { return parse_rng_pattern(node); }},
+    {"vsock", [](const XmlNode& node, bool live, const Domain*) -> Device { return parse_vsock(node, live); },
+     [](const XmlNode& node, bool) -> std::optional<Device> { return parse_vsock_pattern(node); }},
 };
 
 const Row* row_of(std::string_view name) {
   const auto row = std::ranges::find(rows, name, &Row::name);
   return row == std::end(rows) ? nullptr : row;
+}
+
+const Row& required_row(std::string_view name) {
+  if (const Row* row = row_of(name)) return *row;
+  throw Error(ErrorCode::config_unsupported, "unknown device type '" + std::string(name.substr(0, 64)) + "'");
 }
 
 template <class T>
@@ -96,6 +110,7 @@ void format_devices(core::XmlWriter& writer, const Domain& domain, bool live) {
   writer.start("devices");
   if (!domain.emulator.empty()) writer.element("emulator", domain.emulator);
   format_all(writer, domain.disks, live);
+  format_idle_controllers(writer, domain.idle);
   format_all(writer, domain.controllers, live);
   format_all(writer, domain.interfaces, live);
   format_all(writer, domain.serials, live);
@@ -104,17 +119,24 @@ void format_devices(core::XmlWriter& writer, const Domain& domain, bool live) {
   if (domain.memballoon) format(writer, *domain.memballoon, live);
   format_all(writer, domain.rngs, live);
   if (domain.vsock) format(writer, *domain.vsock, live);
+  format_idle_rest(writer, domain.idle);
   writer.end();
 }
 
 Device parse_device(std::string_view xml) {
   const core::XmlDocument document(xml, "(device_definition)");
   const XmlNode root = document.root();
-  const std::string name(root.name());
   refuse_known_device(root);
-  const Row* row = row_of(name);
-  if (!row) throw Error(ErrorCode::config_unsupported, "unknown device type '" + name.substr(0, 64) + "'");
-  return row->parse(root, false, nullptr);
+  return required_row(root.name()).parse(root, false, nullptr);
+}
+
+std::optional<Device> parse_pattern(std::string_view xml, bool live) {
+  const core::XmlDocument document(xml, "(device_definition)");
+  const XmlNode root = document.root();
+  if (is_refused_device(root.name()))
+    throw Error(ErrorCode::operation_unsupported, std::string(live ? "live" : "persistent") + " detach of device '" +
+                                                      std::string(root.name()) + "' is not supported");
+  return required_row(root.name()).parse_pattern(root, live);
 }
 
 std::string format(const Device& device, bool live) {

@@ -18,6 +18,8 @@
 #include "driver/domain/devices/memballoon.h"
 #include "driver/domain/devices/rng.h"
 #include "driver/domain/devices/vsock.h"
+#include "driver/domain/idle.h"
+#include "driver/domain/sysinfo.h"
 
 /// What a domain is: plain values. No I/O, no processes. The source of every element is libvirt's formatdomain page.
 namespace domain {
@@ -71,6 +73,7 @@ struct Os {
   std::optional<Loader> loader;
   std::optional<Nvram> nvram;
   std::vector<std::string> boot;  ///< os/boot@dev, in order: "hd", "network"
+  std::string smbios;             ///< os/smbios@mode: "sysinfo", "emulate"; empty when absent
   friend bool operator==(const Os&, const Os&) = default;
 };
 
@@ -81,15 +84,21 @@ struct Features {
   std::optional<unsigned> gic_version;
   std::optional<bool> vmport;  ///< kept; virt-install writes it
   std::optional<bool> pmu;
+  std::optional<bool> vmcoreinfo;
   friend bool operator==(const Features&, const Features&) = default;
 };
 
-/// cpu ("CPU model and topology"). Topology is refused.
+/// cpu ("CPU model and topology").
+struct Topology {
+  unsigned sockets = 1, dies = 1, cores = 1, threads = 1;
+  friend bool operator==(const Topology&, const Topology&) = default;
+};
 struct Cpu {
   enum class Mode { host_passthrough, host_model, maximum, custom };
   Mode mode = Mode::host_passthrough;
-  std::string model;                               ///< of mode custom
+  std::string model;                               ///< of mode custom; empty where only the topology is written
   std::string check, match, migratable, fallback;  ///< as written, kept; empty when absent
+  std::optional<Topology> topology;                ///< its product is the number of vCPUs
   friend bool operator==(const Cpu&, const Cpu&) = default;
 };
 
@@ -135,6 +144,7 @@ struct Domain {
   unsigned iothreads = 0;
   CpuTune cputune;
   std::string resource_partition;  ///< <resource><partition>; empty for none
+  std::vector<Sysinfo> sysinfo;
 
   Os os;
   Features features;
@@ -144,7 +154,7 @@ struct Domain {
   LifecycleAction on_reboot = LifecycleAction::restart;
   LifecycleAction on_crash = LifecycleAction::destroy;
   std::optional<bool> suspend_to_mem, suspend_to_disk;  ///< pm
-  bool seclabel_none = false;                           ///< <seclabel type='none'/> written
+  std::vector<std::string> seclabels;                   ///< of each <seclabel type='none'> the model, empty for none
 
   std::string emulator;
   std::vector<Controller> controllers;
@@ -156,6 +166,7 @@ struct Domain {
   std::vector<Rng> rngs;
   std::optional<Vsock> vsock;
   std::vector<Hostdev> hostdevs;
+  Idle idle;
 
   friend bool operator==(const Domain&, const Domain&) = default;
 };
@@ -173,6 +184,12 @@ Domain parse_live(std::string_view xml);
 
 /// Reads one device as attach-device hands it over. The device is checked by itself only.
 Device parse_device(std::string_view xml);
+
+/// Reads a device that another is looked up by, as detach-device hands it over: what the lookup asks and no more, so
+/// that what is to go need not be described whole. `live`: of a running machine, whose aliases and paths count. Nothing
+/// for what libvirt knows and no machine here has. Throws Error as parse_device does, and OPERATION_UNSUPPORTED for a
+/// kind of device that there is none of.
+std::optional<Device> parse_pattern(std::string_view xml, bool live);
 
 /// Rules between elements and the limits of the domain's type (SPEC: 128 MiB to 512 GiB, 1-254 vCPUs, 8 iothreads, 16
 /// queues for kvm). Throws Error: CONFIG_UNSUPPORTED, XML_ERROR.

@@ -28,6 +28,12 @@ void try_live(std::string_view xml) {
   require(domain::format(domain::parse_live(shown), {.id = 1, .live = true}) == shown);
 }
 
+void try_pattern(std::string_view xml) {
+  domain::Domain domain;
+  for (const bool live : {false, true})
+    if (const auto like = domain::parse_pattern(xml, live)) require(!domain::find_device(domain, *like).has_value());
+}
+
 void try_device(std::string_view xml) {
   const domain::Device device = domain::parse_device(xml);
   require(domain::parse_device(domain::format(device)) == device);
@@ -35,7 +41,7 @@ void try_device(std::string_view xml) {
   domain::add_device(domain, device);
   domain::assign_addresses(domain);
   require(domain::find_device(domain, device).has_value());
-  domain::update_device(domain, device);
+  domain::update_device(domain, device, device);
   domain::remove_device(domain, device);
 }
 
@@ -43,7 +49,7 @@ void try_device(std::string_view xml) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view xml(reinterpret_cast<const char*>(data), size);
-  for (auto* const body : {try_domain, try_live, try_device}) {
+  for (auto* const body : {try_domain, try_live, try_device, try_pattern}) {
     try {
       body(xml);
     } catch (const core::Error&) {

@@ -76,6 +76,7 @@ void refuse_lack(const XmlNode& node, std::string_view what, ErrorCode code) {
 
 std::optional<std::uint64_t> to_number(std::string_view text, bool any_base) {
   text = trimmed(text);
+  if (text.size() > 1 && text[0] == '+' && text[1] != '-') text.remove_prefix(1);
   int base = 10;
   if (any_base && text.size() > 2 && text[0] == '0' && (text[1] == 'x' || text[1] == 'X')) {
     base = 16;
@@ -143,10 +144,20 @@ std::optional<std::string> read_word(const XmlNode& node, const char* attribute,
                has_word(known, *text) ? ErrorCode::config_unsupported : unknown);
 }
 
+void require_known(const XmlNode& node, const char* attribute, std::string_view words, ErrorCode unknown) {
+  read_word(node, attribute, words, {}, unknown);
+}
+
 std::string required(const XmlNode& node, const char* attribute) {
   auto text = node.attribute(attribute);
   if (!text || text->empty()) refuse_lack(node, "attribute '" + std::string(attribute) + "'");
   return *std::move(text);
+}
+
+std::optional<XmlNode> child_with(const XmlNode& node, std::string_view name, const char* attribute) {
+  for (const XmlNode& child : node.children(name))
+    if (child.attribute(attribute)) return child;
+  return node.child(name);
 }
 
 XmlNode required_child(const XmlNode& node, std::string_view name) {

@@ -52,7 +52,14 @@ std::optional<bool> read_yes_no(const core::XmlNode& node, const char* attribute
 std::optional<bool> read_on_off(const core::XmlNode& node, const char* attribute);
 std::optional<std::string> read_word(const core::XmlNode& node, const char* attribute, std::string_view allowed,
                                      std::string_view known = {}, core::ErrorCode unknown = core::ErrorCode::xml_error);
+/// Refuses a word of an attribute that libvirt does not know. Of a description that things are looked up by: what only
+/// this driver lacks is none of them.
+void require_known(const core::XmlNode& node, const char* attribute, std::string_view words,
+                   core::ErrorCode unknown = core::ErrorCode::xml_error);
 std::string required(const core::XmlNode& node, const char* attribute);
+/// Of several elements of that name the first one with the attribute, else the first: what libvirt looks up by the
+/// attribute's path.
+std::optional<core::XmlNode> child_with(const core::XmlNode& node, std::string_view name, const char* attribute);
 core::XmlNode required_child(const core::XmlNode& node, std::string_view name);
 
 std::optional<std::string_view> yes_no(const std::optional<bool>& value);
@@ -60,14 +67,20 @@ std::optional<std::string_view> on_off(const std::optional<bool>& value);
 /// Text of an attribute, absent when empty.
 std::optional<std::string_view> unless_empty(std::string_view text);
 
+/// The words of `table`, as "a b".
+template <class E, std::size_t N>
+std::string words_of(const Name<E> (&table)[N]) {
+  std::string words;
+  for (const Name<E>& row : table) (words += words.empty() ? "" : " ") += row.text;
+  return words;
+}
+
 /// An attribute's value looked up in `table`; `known` are the words that libvirt knows beside them, `unknown` the code
 /// that it has for any other.
 template <class E, std::size_t N>
 std::optional<E> read_choice(const core::XmlNode& node, const char* attribute, const Name<E> (&table)[N],
                              std::string_view known = {}, core::ErrorCode unknown = core::ErrorCode::xml_error) {
-  std::string allowed;
-  for (const Name<E>& row : table) (allowed += allowed.empty() ? "" : " ") += row.text;
-  const auto text = read_word(node, attribute, allowed, known, unknown);
+  const auto text = read_word(node, attribute, words_of(table), known, unknown);
   if (text)
     for (const Name<E>& row : table)
       if (row.text == *text) return row.value;

@@ -21,10 +21,11 @@ std::string text_of(const XmlNode& node, std::string_view name) {
 /// An element <name unit=''>number</name> in KiB; 0 when there is none.
 std::uint64_t parse_memory(const XmlNode& root, std::string_view name) {
   const auto node = root.child(name);
-  return node ? scale_to_kib(text_number(*node), node->attribute("unit").value_or("")) : 0;
+  return node && !node->text().empty() ? scale_to_kib(text_number(*node), node->attribute("unit").value_or("")) : 0;
 }
 
 void parse_memory_backing(MemoryBacking& backing, const XmlNode& node) {
+  node.join("hugepages");
   if (const auto hugepages = node.child("hugepages")) {
     backing.hugepages = true;
     const auto pages = hugepages->children("page");
@@ -37,17 +38,17 @@ void parse_memory_backing(MemoryBacking& backing, const XmlNode& node) {
                                            pages[0].attribute("unit").value_or(""));
     }
   }
-  if (const auto access = node.child("access")) {
+  if (const auto access = child_with(node, "access", "mode")) {
     const auto mode = read_word(*access, "mode", "shared private", {}, ErrorCode::config_unsupported);
     backing.shared = mode == "shared";
     backing.access_private = mode == "private";
   }
-  if (const auto allocation = node.child("allocation")) {
+  if (const auto allocation = child_with(node, "allocation", "mode")) {
     const auto mode = read_word(*allocation, "mode", "immediate ondemand", {}, ErrorCode::config_unsupported);
     backing.immediate = mode == "immediate";
     backing.ondemand = mode == "ondemand";
   }
-  if (const auto source = node.child("source"))
+  if (const auto source = child_with(node, "source", "type"))
     backing.source = read_word(*source, "type", "file anonymous memfd", {}, ErrorCode::config_unsupported).value_or("");
   backing.locked = node.child("locked").has_value();
   backing.nosharepages = node.child("nosharepages").has_value();
@@ -143,6 +144,16 @@ core::Uuid parse_uuid_element(const XmlNode& node) {
   return *uuid;
 }
 
+constexpr std::size_t most_sysinfos = 16;
+
+/// The uuid that the machine says of itself is its own, as in libvirt.
+void parse_sysinfo_uuid(Domain& domain, const std::string& said, bool has_uuid) {
+  if (said.empty()) return;
+  if (has_uuid && said != core::to_string(domain.uuid))
+    throw Error(ErrorCode::xml_detail, "UUID mismatch between <uuid> and <sysinfo>");
+  domain.uuid = core::parse_uuid(said).value();
+}
+
 }  // namespace
 
 void check_name(const std::string& name) {
@@ -158,13 +169,21 @@ void check_name(const std::string& name) {
 }
 
 void parse_general(Domain& domain, const XmlNode& root) {
-  if (!root.attribute("type"))
+  if (root.attribute("type").value_or("").empty())
     throw Error(ErrorCode::internal_error, "missing domain type attribute (element 'domain')");
   domain.type = read_choice(root, "type", types, other_types, ErrorCode::config_unsupported).value();
   domain.name = text_of(root, "name");
   check_name(domain.name);
   const auto uuid = root.child("uuid");
-  domain.uuid = uuid ? parse_uuid_element(*uuid) : core::make_uuid();
+  const bool has_uuid = uuid && !uuid->text().empty();
+  domain.uuid = has_uuid ? parse_uuid_element(*uuid) : core::make_uuid();
+  for (const XmlNode& node : root.children("sysinfo")) {
+    if (domain.sysinfo.size() == most_sysinfos)
+      throw Error(ErrorCode::config_unsupported, "more than " + std::to_string(most_sysinfos) + " elements 'sysinfo'");
+    domain.sysinfo.push_back(parse_sysinfo(node));
+    parse_sysinfo_uuid(domain, uuid_of(domain.sysinfo.back()), has_uuid || domain.sysinfo.size() > 1);
+  }
+  if (root.children("genid").size() > 1) throw Error(ErrorCode::xml_error, "element 'genid' can only appear once");
   if (const auto genid = root.child("genid"))
     domain.genid = core::to_string(trimmed(genid->text()).empty() ? core::make_uuid() : parse_uuid_element(*genid));
   domain.title = text_of(root, "title");
@@ -184,10 +203,11 @@ void parse_general(Domain& domain, const XmlNode& root) {
   if (const auto vcpu = root.child("vcpu")) parse_vcpu(domain, *vcpu);
   domain.vcpu_placement = "static";
   constexpr std::uint64_t most_iothreads = 1024;
-  if (const auto iothreads = root.child("iothreads"))
+  if (const auto iothreads = root.child("iothreads"); iothreads && !iothreads->text().empty())
     domain.iothreads = static_cast<unsigned>(text_number(*iothreads, 0, most_iothreads));
   if (const auto cputune = root.child("cputune"))
     parse_cputune(domain.cputune, *cputune, domain.vcpus, domain.iothreads);
+  if (root.children("resource").size() > 1) throw Error(ErrorCode::xml_error, "only one resource element is supported");
   if (const auto resource = root.child("resource")) domain.resource_partition = text_of(*resource, "partition");
 }
 
@@ -211,6 +231,7 @@ void format_general(core::XmlWriter& writer, const Domain& domain) {
   format_cputune(writer, domain.cputune);
   if (!domain.resource_partition.empty())
     writer.start("resource").element("partition", domain.resource_partition).end();
+  for (const Sysinfo& sysinfo : domain.sysinfo) format(writer, sysinfo);
 }
 
 std::string_view to_string(Type type) {

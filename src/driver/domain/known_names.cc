@@ -15,7 +15,7 @@ const std::map<std::string_view, std::string_view, std::less<>> refused{
     {"domain",
      "blkiotune bootloader bootloader_args datacenterpath defaultiothread idmap iothreadids keywrap launchSecurity "
      "maxMemory "
-     "memtune numatune on_lockfailure perf sysinfo vcpus"},
+     "memtune numatune on_lockfailure perf vcpus"},
     {"domain/memory", "@dumpCore"},
     {"domain/memoryBacking", ""},
     {"domain/memoryBacking/hugepages", ""},
@@ -25,16 +25,15 @@ const std::map<std::string_view, std::string_view, std::less<>> refused{
      "cachetune emulator_period emulator_quota emulatorsched global_period global_quota iothread_period iothread_quota "
      "iothreadsched memorytune period quota vcpusched"},
     {"domain/resource", "fibrechannel"},
-    {"domain/os",
-     "@firmware acpi bios bootmenu dtb firmware init initarg initdir initenv initgroup inituser root smbios"},
+    {"domain/os", "@firmware acpi bios bootmenu dtb firmware init initarg initdir initenv initgroup inituser root"},
     {"domain/os/loader", "@stateless"},
     {"domain/os/nvram", "@type source"},
     {"domain/features",
      "capabilities ccf-assist cfpc hap hpt htm hyperv ibs ioapic kvm msrs nested-hv privnet pvspinlock sbbc smm tcg "
      "viridian "
-     "vmcoreinfo xen"},
+     "xen"},
     {"domain/features/apic", "@eoi"},
-    {"domain/cpu", "cache feature maxphysaddr numa topology vendor"},
+    {"domain/cpu", "cache feature maxphysaddr numa vendor"},
     {"domain/cpu/model", "@vendor_id"},
     {"domain/clock", "@adjustment @basis @start @timezone"},
     {"domain/clock/timer", "@frequency @mode catchup"},
@@ -76,6 +75,7 @@ const std::map<std::string_view, std::string_view, std::less<>> refused{
      "@portid "
      "@switchid @type address ip local product reconnect route vendor"},
     {"domain/devices/interface/mac", "@check @type"},
+    {"domain/devices/interface/port", "@isolated"},
     {"domain/devices/interface/boot", "@loadparm"},
     {"domain/devices/interface/address", "zpci"},
 
@@ -104,6 +104,8 @@ const std::map<std::string_view, std::string_view, std::less<>> refused{
     {"domain/devices/hostdev/boot", "@loadparm"},
     {"domain/devices/hostdev/address", "zpci"},
 };
+
+constexpr std::string_view devices = "domain/devices";
 
 /// The namespaces of other drivers' own elements ("commandline" and the like) under <domain>.
 constexpr std::string_view driver_namespaces = "http://libvirt.org/schemas/domain/";
@@ -134,10 +136,13 @@ void refuse_known_names(const core::XmlNode& node, std::string_view path) {
   }
 }
 
+bool is_refused_device(std::string_view name) {
+  return has_word(refused.at(devices), name);
+}
+
 void refuse_known_device(const core::XmlNode& device) {
-  constexpr std::string_view devices = "domain/devices";
   const std::string name(device.name());
-  if (has_word(refused.at(devices), name)) refuse(device, "element '" + name + "'");
+  if (is_refused_device(name)) refuse(device, "element '" + name + "'");
   refuse_known_names(device, std::string(devices) + "/" + name);
 }
 

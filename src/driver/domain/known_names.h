@@ -14,4 +14,7 @@ void refuse_known_names(const core::XmlNode& node, std::string_view path);
 /// The same for a device that stands alone, its own name included.
 void refuse_known_device(const core::XmlNode& device);
 
+/// Whether libvirt has a device of that name that no machine here has.
+bool is_refused_device(std::string_view name);
+
 }  // namespace domain

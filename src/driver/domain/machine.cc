@@ -48,10 +48,14 @@ constexpr Event events[] = {
     {"on_crash", &Domain::on_crash, "destroy restart preserve coredump-destroy coredump-restart"}};
 
 void parse_type(Os& os, const XmlNode& type) {
-  os.arch = read_choice(type, "arch", arches, other_arches, ErrorCode::config_unsupported).value_or(host_arch);
+  os.arch = host_arch;
+  if (type.attribute("arch") != "")
+    os.arch = read_choice(type, "arch", arches, other_arches, ErrorCode::config_unsupported).value_or(host_arch);
   const std::string kind(trimmed(type.text()));
+  if (kind.empty()) throw Error(ErrorCode::xml_error, "an os <type> must be specified");
   if (kind != "hvm") refuse_value(type, nullptr, kind, "'hvm'", ErrorCode::config_unsupported);
-  os.machine = type.attribute("machine").value_or(os.arch == Arch::x86_64 ? "q35" : "virt");
+  os.machine = type.attribute("machine").value_or("");
+  if (os.machine.empty()) os.machine = os.arch == Arch::x86_64 ? "q35" : "virt";
   std::ranges::transform(os.machine, os.machine.begin(),
                          [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
   const bool x86 = os.arch == Arch::x86_64;
@@ -75,6 +79,7 @@ std::string parse_path(const XmlNode& node, std::string_view text) {
 void parse_firmware(Os& os, const XmlNode& node) {
   if (const auto element = node.child("loader")) {
     Loader loader;
+    if (element->text().empty()) refuse_lack(*element, "a path", ErrorCode::xml_detail);
     if (!read_word(*element, "type", "pflash", "rom"))  // then libvirt's is rom
       throw Error(ErrorCode::config_unsupported,
                   "element 'loader' needs type='pflash' (line " + std::to_string(element->line()) + ")");
@@ -109,6 +114,8 @@ void parse_os(Os& os, const XmlNode& root) {
     if (!device) refuse_lack(boot, "attribute 'dev'");
     if (std::ranges::find(os.boot, *device) == os.boot.end()) os.boot.push_back(*device);
   }
+  if (const auto smbios = node->child("smbios"))
+    os.smbios = read_word(*smbios, "mode", "emulate sysinfo", "host", ErrorCode::config_unsupported).value_or("");
 }
 
 void format_os(core::XmlWriter& writer, const Os& os) {
@@ -129,17 +136,30 @@ void format_os(core::XmlWriter& writer, const Os& os) {
   if (!os.initrd.empty()) writer.element("initrd", os.initrd);
   if (!os.cmdline.empty()) writer.element("cmdline", os.cmdline);
   for (const std::string& device : os.boot) writer.start("boot").attribute("dev", device).end();
+  writer.start("smbios").attribute("mode", unless_empty(os.smbios)).end_unless_empty();
   writer.end();
 }
 
 void parse_features(Features& features, const XmlNode& node, Arch arch) {
+  constexpr std::string_view known = "acpi apic pae pmu vmport vmcoreinfo gic";
+  for (const XmlNode& feature : node.children())
+    if (feature.namespace_uri().empty() && !has_word(known, feature.name()))
+      throw Error(ErrorCode::config_unsupported, "unexpected feature '" + std::string(feature.name().substr(0, 64)) +
+                                                     "' (line " + std::to_string(feature.line()) + ")");
+  // As libvirt: of a feature that is there twice the last one counts.
+  const auto last = [&](const char* name) {
+    const auto all = node.children(name);
+    return all.empty() ? std::nullopt : std::optional(all.back());
+  };
   features.acpi = node.child("acpi").has_value();
   features.apic = node.child("apic").has_value();
   features.pae = node.child("pae").has_value();
   // As libvirt: written without a state it is on.
-  if (const auto vmport = node.child("vmport")) features.vmport = read_on_off(*vmport, "state").value_or(true);
-  if (const auto pmu = node.child("pmu")) features.pmu = read_on_off(*pmu, "state").value_or(true);
-  const auto gic = node.child("gic");
+  if (const auto vmport = last("vmport")) features.vmport = read_on_off(*vmport, "state").value_or(true);
+  if (const auto pmu = last("pmu")) features.pmu = read_on_off(*pmu, "state").value_or(true);
+  if (const auto vmcoreinfo = last("vmcoreinfo"))
+    features.vmcoreinfo = read_on_off(*vmcoreinfo, "state").value_or(true);
+  const auto gic = last("gic");
   if (!gic) return;
   if (arch != Arch::aarch64)
     throw Error(ErrorCode::config_unsupported, "The 'gic' feature is not supported for architecture '" +
@@ -156,8 +176,23 @@ void format_features(core::XmlWriter& writer, const Features& features) {
   if (features.pae) writer.element("pae");
   if (features.pmu) writer.start("pmu").attribute("state", on_off(features.pmu)).end();
   if (features.vmport) writer.start("vmport").attribute("state", on_off(features.vmport)).end();
+  if (features.vmcoreinfo) writer.start("vmcoreinfo").attribute("state", on_off(features.vmcoreinfo)).end();
   if (features.gic_version) writer.start("gic").attribute("version", *features.gic_version).end();
   writer.end_unless_empty();
+}
+
+unsigned read_topology(const XmlNode& node, const char* attribute) {
+  required(node, attribute);
+  return *read_unsigned(node, attribute, 1);
+}
+
+Topology parse_topology(const XmlNode& node) {
+  Topology topology;
+  topology.sockets = read_topology(node, "sockets");
+  topology.dies = read_unsigned(node, "dies", 1).value_or(1);
+  topology.cores = read_topology(node, "cores");
+  topology.threads = read_topology(node, "threads");
+  return topology;
 }
 
 std::optional<Cpu> parse_cpu(const XmlNode& node) {
@@ -169,13 +204,24 @@ std::optional<Cpu> parse_cpu(const XmlNode& node) {
   cpu.migratable = read_on_off(node, "migratable") ? *node.attribute("migratable") : "";
   if (const auto model = node.child("model")) {
     cpu.model = trimmed(model->text());
-    cpu.fallback = read_word(*model, "fallback", "allow forbid", {}, ErrorCode::config_unsupported).value_or("");
+    if (model->attribute("fallback") != "")
+      cpu.fallback = read_word(*model, "fallback", "allow forbid", {}, ErrorCode::config_unsupported).value_or("");
     constexpr std::string_view allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
     if (cpu.model.find_first_not_of(allowed) != std::string::npos)
       refuse_value(*model, nullptr, cpu.model, "a CPU model's name");
   }
+  if (const auto topology = node.child("topology")) cpu.topology = parse_topology(*topology);
   // As libvirt: without a model there is no custom CPU.
-  if (cpu.mode == Cpu::Mode::custom && cpu.model.empty()) return std::nullopt;
+  if (cpu.mode == Cpu::Mode::custom && cpu.model.empty()) {
+    if (!cpu.topology) return std::nullopt;
+    return Cpu{.mode = Cpu::Mode::custom,
+               .model = {},
+               .check = {},
+               .match = {},
+               .migratable = {},
+               .fallback = {},
+               .topology = cpu.topology};
+  }
   if (cpu.mode != Cpu::Mode::custom) cpu.model.clear(), cpu.fallback.clear(), cpu.match.clear();
   return cpu;
 }
@@ -183,8 +229,14 @@ std::optional<Cpu> parse_cpu(const XmlNode& node) {
 void format_cpu(core::XmlWriter& writer, const Cpu& cpu) {
   writer.start("cpu").attribute("mode", name_of(modes, cpu.mode)).attribute("match", unless_empty(cpu.match));
   writer.attribute("check", unless_empty(cpu.check)).attribute("migratable", unless_empty(cpu.migratable));
-  if (cpu.mode == Cpu::Mode::custom)
-    writer.start("model").attribute("fallback", unless_empty(cpu.fallback)).text(cpu.model).end();
+  if (!cpu.model.empty()) writer.start("model").attribute("fallback", unless_empty(cpu.fallback)).text(cpu.model).end();
+  if (cpu.topology)
+    writer.start("topology")
+        .attribute("sockets", cpu.topology->sockets)
+        .attribute("dies", cpu.topology->dies)
+        .attribute("cores", cpu.topology->cores)
+        .attribute("threads", cpu.topology->threads)
+        .end();
   writer.end();
 }
 
@@ -216,12 +268,32 @@ void format_clock(core::XmlWriter& writer, const Clock& clock) {
 
 void parse_event(Domain& domain, const XmlNode& root, const Event& event) {
   const auto node = root.child(event.name);
-  if (!node) return;
-  const std::string text(trimmed(node->text()));
+  const std::string text(node ? trimmed(node->text()) : "");
+  if (text.empty()) return;
   const auto row = std::ranges::find(actions, text, &Name<LifecycleAction>::text);
   if (row == std::end(actions) || !has_word(event.allowed, text))
     refuse_value(*node, nullptr, text, quoted(event.allowed), ErrorCode::config_unsupported);
   domain.*event.action = row->value;
+}
+
+/// No label is what there can be: one each for the models that are named, or one without a model.
+std::vector<std::string> parse_seclabels(const std::vector<XmlNode>& nodes) {
+  std::vector<std::string> models;
+  for (const XmlNode& node : nodes) {
+    const auto type = read_word(node, "type", "none", "dynamic static");
+    const auto model = node.attribute("model");
+    if (!type && !model) throw Error(ErrorCode::xml_error, "missing security model in domain seclabel");
+    const bool relabel = read_yes_no(node, "relabel").value_or(false);
+    if (!type) continue;
+    if (relabel)
+      throw Error(ErrorCode::config_unsupported, "resource relabeling is not compatible with 'none' label type");
+    if (std::ranges::find(models, model.value_or("")) != models.end())
+      throw Error(ErrorCode::xml_detail, "seclabel for model " + model.value_or("(null)") + " is already provided");
+    models.push_back(model.value_or(""));
+  }
+  if (models.size() > 1 && std::ranges::find(models, "") != models.end())
+    throw Error(ErrorCode::xml_error, "missing security model when using multiple labels");
+  return models;
 }
 
 struct Suspend {
@@ -239,10 +311,7 @@ void parse_machine(Domain& domain, const XmlNode& root) {
   if (const auto cpu = root.child("cpu")) domain.cpu = parse_cpu(*cpu);
   if (const auto clock = root.child("clock")) parse_clock(domain.clock, *clock);
   for (const Event& event : events) parse_event(domain, root, event);
-  for (const XmlNode& label : root.children("seclabel")) {
-    if (!read_word(label, "type", "none", "dynamic static")) refuse_lack(label, "attribute 'type' (allowed: 'none')");
-    domain.seclabel_none = true;
-  }
+  domain.seclabels = parse_seclabels(root.children("seclabel"));
   const auto pm = root.child("pm");
   for (const Suspend& suspend : suspends)
     if (const auto node = pm ? pm->child(suspend.name) : std::nullopt)

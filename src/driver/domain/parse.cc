@@ -1,5 +1,6 @@
 #include "driver/core/error.h"
 #include "driver/domain/devices.h"
+#include "driver/domain/element.h"
 #include "driver/domain/general.h"
 #include "driver/domain/known_names.h"
 
@@ -16,8 +17,11 @@ Domain read(std::string_view xml, bool live) {
   if (root.name() != "domain")
     throw Error(ErrorCode::xml_error,
                 "expecting root element of 'domain', not '" + std::string(root.name().substr(0, 64)) + "'");
-  refuse_known_names(root, "domain");
+  // As libvirt, which looks elements up by their paths: what a description has in several pieces is one.
+  for (const char* name : {"memoryBacking", "cputune", "os", "features", "clock", "pm", "devices"}) root.join(name);
   Domain domain;
+  if (const auto devices = root.child("devices")) domain.idle = take_idle(*devices);
+  refuse_known_names(root, "domain");
   parse_general(domain, root);
   parse_machine(domain, root);
   if (const auto devices = root.child("devices")) parse_devices(domain, *devices, live);
@@ -42,7 +46,8 @@ std::string format(const Domain& domain, const FormatOptions& options) {
   format_general(writer, domain);
   format_machine(writer, domain);
   format_devices(writer, domain, options.live);
-  if (domain.seclabel_none) writer.start("seclabel").attribute("type", "none").end();
+  for (const std::string& model : domain.seclabels)
+    writer.start("seclabel").attribute("type", "none").attribute("model", unless_empty(model)).end();
   writer.end();
   return writer.take();
 }

@@ -88,9 +88,21 @@ TEST(Limits, AreOfTheType) {
   refuses("kvm", "<memory>536870913</memory>");
   refuses("kvm", "<vcpu>255</vcpu>");
   refuses("kvm", "<iothreads>9</iothreads>");
-  check("qemu", "<memory>1024</memory><vcpu>288</vcpu><iothreads>9</iothreads>");
+  check("qemu", "<memory>1024</memory><vcpu>255</vcpu><iothreads>9</iothreads>");
   check("qemu", "<memory unit='TiB'>1</memory>");
-  refuses("qemu", "<vcpu>289</vcpu>");
+  EXPECT_NE(refuses("qemu", "<vcpu>256</vcpu>").find("more than 255 vCPUs require extended interrupt mode"),
+            std::string::npos);
+  refuses("qemu", "<vcpu current='1'>288</vcpu>");
+  const auto virt = [](const std::string& machine, unsigned vcpus) {
+    validate(parse("<domain type='qemu'><name>x</name><memory>131072</memory><vcpu>" + std::to_string(vcpus) +
+                   "</vcpu><os><type arch='aarch64' machine='" + machine +
+                   "'>hvm</type></os><features><acpi/></features></domain>"));
+  };
+  virt("virt", 512);
+  virt("virt-3.0", 512);
+  virt("virt-2.12", 255);
+  refusal(ErrorCode::config_unsupported, [&] { virt("virt", 513); });
+  refusal(ErrorCode::config_unsupported, [&] { virt("virt-2.12", 256); });
   refuses("qemu", "<vcpu>5000</vcpu>");
   const std::string queues = test::disk("vda", "<driver name='qemu' queues='17'/>");
   refuses("kvm", "", queues);

@@ -106,8 +106,11 @@ void fill_machine(Any& any, Domain& domain) {
                      .pae = any.chance(),
                      .gic_version = {},
                      .vmport = any.maybe_bool(),
-                     .pmu = any.maybe_bool()};
+                     .pmu = any.maybe_bool(),
+                     .vmcoreinfo = domain.type == Type::qemu ? any.maybe_bool() : std::nullopt};
   if (!x86 && any.chance()) domain.features.gic_version = 3;
+  std::optional<Topology> topology;
+  if (domain.type == Type::qemu && any.chance()) topology = Topology{.sockets = domain.vcpus};
   const std::string check = any.one_of<std::string>({"", "none", "partial", "full"});
   const std::string on = any.one_of<std::string>({"", "on", "off"});
   if (any.chance()) {
@@ -116,14 +119,16 @@ void fill_machine(Any& any, Domain& domain) {
                      .check = check,
                      .match = {},
                      .migratable = on,
-                     .fallback = {}};
+                     .fallback = {},
+                     .topology = topology};
   } else if (any.chance()) {
     domain.cpu = Cpu{.mode = Cpu::Mode::custom,
                      .model = any.word(),
                      .check = check,
                      .match = any.one_of<std::string>({"", "minimum", "exact", "strict"}),
                      .migratable = on,
-                     .fallback = any.one_of<std::string>({"", "allow", "forbid"})};
+                     .fallback = any.one_of<std::string>({"", "allow", "forbid"}),
+                     .topology = topology};
   }
   domain.clock.offset = any.one_of({"utc", "localtime"});
   for (const char* timer : {"rtc", "pit", "hpet", "tsc", "kvmclock"})
@@ -137,7 +142,18 @@ void fill_machine(Any& any, Domain& domain) {
   domain.on_crash = any.one_of({destroy, restart, preserve, coredump_destroy, coredump_restart});
   domain.suspend_to_mem = any.maybe_bool();
   domain.suspend_to_disk = any.maybe_bool();
-  domain.seclabel_none = any.chance();
+  if (any.chance())
+    domain.seclabels = any.chance() ? std::vector<std::string>{""} : std::vector<std::string>{"dac", any.word()};
+  domain.idle.no_usb = any.chance();
+  if (domain.type == Type::qemu && x86 && any.chance()) domain.idle.inputs = {"mouse", "keyboard"};
+  domain.os.smbios = any.one_of<std::string>({"", "sysinfo", "emulate"});
+  if (any.chance()) {
+    domain.sysinfo.push_back(
+        {.structures = {{0, {{"vendor", any.text()}, {"date", "1/2/20"}}}, {2, {{"asset", any.text()}}}},
+         .oem_strings = {}});
+    if (domain.type == Type::qemu) domain.sysinfo[0].oem_strings = {any.text(), any.text()};
+  }
+  domain.idle.no_video = any.chance();
   if (any.chance()) domain.emulator = any.path();
 }
 

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <limits>
 #include <set>
 
 #include "driver/core/error.h"
@@ -19,12 +20,16 @@ struct Limits {
 };
 constexpr std::uint64_t mib = 1024, gib = 1024 * mib;
 constexpr Limits stratovirt{128 * mib, 512 * gib, 254, 8, 16, "a StratoVirt"};
-constexpr Limits qemu_q35{1, ~std::uint64_t{0}, 288, 1024, 256, "machine type 'q35'"};
+/// More than 255 need an x2APIC, which QEMU has in no software processor and behind no interrupt controller but an
+/// IOMMU.
+constexpr Limits qemu_q35{1, ~std::uint64_t{0}, 255, 1024, 256, "machine type 'q35'"};
 constexpr Limits qemu_virt{1, ~std::uint64_t{0}, 512, 1024, 256, "machine type 'virt'"};
+constexpr Limits qemu_virt_2{1, ~std::uint64_t{0}, 255, 1024, 256, "machine type 'virt-2'"};
 
 const Limits& limits_of(const Domain& domain) {
   if (domain.type == Type::kvm) return stratovirt;
-  return domain.os.arch == Arch::x86_64 ? qemu_q35 : qemu_virt;
+  if (domain.os.arch == Arch::x86_64) return qemu_q35;
+  return domain.os.machine.starts_with("virt-2.") ? qemu_virt_2 : qemu_virt;
 }
 
 [[noreturn]] void unsupported(const std::string& what) {
@@ -45,6 +50,11 @@ void validate_resources(const Domain& domain, const Limits& limits) {
                 " KiB is more than the memory, " + std::to_string(domain.memory_kib));
   if (domain.current_vcpus == 0 || domain.current_vcpus > domain.vcpus)
     unsupported("maximum vCPU count must not be less than current vCPU count, " + std::to_string(domain.current_vcpus));
+  if (&limits == &qemu_q35 && domain.vcpus > limits.vcpus)
+    unsupported(
+        "more than 255 vCPUs require extended interrupt mode enabled on an iommu device, which there is not "
+        "(element 'vcpu' of " +
+        std::to_string(domain.vcpus) + ")");
   check_most("element 'vcpu'", domain.vcpus, limits.vcpus, limits);
   check_most("element 'iothreads'", domain.iothreads, limits.iothreads, limits);
   if (domain.memory_backing.hugepages && domain.memory_backing.ondemand)
@@ -52,6 +62,37 @@ void validate_resources(const Domain& domain, const Limits& limits) {
   for (const auto& [iothread, cpus] : domain.cputune.iothreadpin)
     if (iothread == 0 || iothread > domain.iothreads)
       unsupported("Cannot find 'iothread' : " + std::to_string(iothread));
+}
+
+/// The processors of the topology are the vCPUs.
+void validate_topology(const Domain& domain) {
+  if (!domain.cpu || !domain.cpu->topology) return;
+  const Topology& topology = *domain.cpu->topology;
+  std::uint64_t product = 1;
+  for (const std::uint64_t part : {topology.sockets, topology.dies, topology.cores, topology.threads}) {
+    product *= part;
+    if (product > std::numeric_limits<unsigned>::max())
+      unsupported("cpu topology results in more than 4294967295 cpus");
+  }
+  if (product != domain.vcpus)
+    unsupported("CPU topology doesn't match maximum vcpu count: " + std::to_string(product) + ", not " +
+                std::to_string(domain.vcpus));
+}
+
+/// What a StratoVirt has not.
+void validate_stratovirt(const Domain& domain) {
+  const struct {
+    bool present;
+    const char* what;
+  } rows[] = {
+      {domain.cpu && domain.cpu->topology, "element 'topology' in element 'cpu'"},
+      {domain.features.vmcoreinfo.value_or(false), "element 'vmcoreinfo' in element 'features'"},
+      {!domain.idle.inputs.empty(), "element 'input' in element 'devices'"},
+      {std::ranges::any_of(domain.sysinfo, [](const Sysinfo& one) { return !one.oem_strings.empty(); }),
+       "element 'oemStrings' in element 'sysinfo'"},
+  };
+  for (const auto& row : rows)
+    if (row.present) unsupported(std::string(row.what) + " is not supported by a StratoVirt");
 }
 
 void validate_disk(const Disk& disk, const Domain& domain, const Limits& limits) {
@@ -109,6 +150,10 @@ void validate(const Domain& domain) {
   const Limits& limits = limits_of(domain);
   if (!domain.features.acpi) unsupported("element 'features' lacks 'acpi', which the machine needs");
   validate_resources(domain, limits);
+  validate_topology(domain);
+  if (domain.type == Type::kvm) validate_stratovirt(domain);
+  if (domain.os.arch != Arch::x86_64 && !domain.idle.inputs.empty())
+    unsupported("element 'input': ps2 is not there on " + std::string(to_string(domain.os.arch)));
   for (const Disk& disk : domain.disks) validate_disk(disk, domain, limits);
   for (const Interface& interface : domain.interfaces)
     check_most("interface '" + to_string(interface.mac) + "': queues", interface.queues.value_or(1), limits.queues,

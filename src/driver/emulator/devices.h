@@ -38,6 +38,9 @@ std::optional<std::uint64_t> boot_index(const domain::Domain& domain, const doma
 /// All devices in the order of the command line.
 std::vector<domain::Device> devices_of(const domain::Domain& domain);
 
+/// The -smbios options of <sysinfo> where os/smbios asks for them.
+Options smbios(const Context& context);
+
 // Devices that both emulators take alike.
 Options controller(const Context& context, const domain::Controller& controller);
 Options rng(const Context& context, const domain::Rng& rng);

@@ -80,11 +80,29 @@ Option machine(const Context& context, bool backed_memory, const std::string& me
 Option processor(const domain::Domain& domain) {
   const bool x86 = domain.os.arch == domain::Arch::x86_64;
   Option option{"-cpu", "max", {}};
-  if (!domain.cpu && x86) option.head = "qemu64";
-  if (domain.cpu && domain.cpu->mode == domain::Cpu::Mode::custom) option.head = domain.cpu->model;
+  const bool unnamed = !domain.cpu || domain.cpu->mode == domain::Cpu::Mode::custom;
+  if (unnamed && x86) option.head = "qemu64";
+  if (domain.cpu && !domain.cpu->model.empty()) option.head = domain.cpu->model;
   // The architected pointer authentication costs software emulation half its speed.
   if (!x86 && option.head == "max") option.properties.push_back({"pauth-impdef", true});
   if (domain.features.pmu) option.properties.push_back({"pmu", *domain.features.pmu});
+  return option;
+}
+
+/// Without a topology a vCPU is a socket.
+Option processors(const Context& context) {
+  const domain::Domain& domain = context.domain;
+  Option option{"-smp", std::to_string(domain.current_vcpus), {}};
+  if (domain.current_vcpus != domain.vcpus) option.properties = {{"maxcpus", std::uint64_t{domain.vcpus}}};
+  const domain::Topology topology =
+      domain.cpu && domain.cpu->topology ? *domain.cpu->topology : domain::Topology{.sockets = domain.vcpus};
+  option.properties.push_back({"sockets", std::uint64_t{topology.sockets}});
+  if (topology.dies > 1) {
+    if (domain.os.arch != domain::Arch::x86_64)
+      unsupported(context, "topology dies='" + std::to_string(topology.dies) + "' is not supported on aarch64");
+    option.properties.push_back({"dies", std::uint64_t{topology.dies}});
+  }
+  add(option.properties, {{"cores", std::uint64_t{topology.cores}}, {"threads", std::uint64_t{topology.threads}}});
   return option;
 }
 
@@ -245,15 +263,13 @@ Options qemu_machine(const Context& context) {
   option({"-m", {}, {{"size", std::to_string((domain.memory_kib + 1023) / 1024) + "M"}}});
   if (memory) option(*memory);
   if (capabilities.has_option("overcommit")) option({"-overcommit", {}, {{"mem-lock", domain.memory_backing.locked}}});
-  Option smp{"-smp", std::to_string(domain.current_vcpus), {}};
-  if (domain.current_vcpus != domain.vcpus) smp.properties = {{"maxcpus", std::uint64_t{domain.vcpus}}};
-  add(smp.properties,
-      {{"sockets", std::uint64_t{domain.vcpus}}, {"cores", std::uint64_t{1}}, {"threads", std::uint64_t{1}}});
-  option(std::move(smp));
+  option(processors(context));
   for (unsigned i = 1; i <= domain.iothreads; ++i) {
     option({"-object", "iothread", {{"id", "iothread" + std::to_string(i)}}});
   }
   plain("-uuid", core::to_string(domain.uuid));
+  for (Option& structure : smbios(context)) option(std::move(structure));
+  if (domain.features.vmcoreinfo.value_or(false)) option({"-device", "vmcoreinfo", {}});
   if (domain.genid) {
     if (!x86) unsupported(context, "genid '" + *domain.genid + "' is not supported on aarch64");
     option({"-device", "vmgenid", {{"guid", *domain.genid}, {"id", "vmgenid0"}}});

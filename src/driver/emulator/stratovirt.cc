@@ -26,7 +26,7 @@ void refuse_what_cannot_be_said(const Context& context) {
       {!domain.features.acpi, "a machine without <acpi/>"},
       {domain.os.loader && domain.os.loader->secure.value_or(false), "loader secure='yes'"},
       {std::ranges::find(domain.os.boot, "network") != domain.os.boot.end(), "boot dev='network'"},
-      {cpu.mode == domain::Cpu::Mode::custom, "cpu model '" + cpu.model + "'"},
+      {!cpu.model.empty(), "cpu model '" + cpu.model + "'"},
       {domain.features.pmu && domain.os.arch == domain::Arch::x86_64, "the pmu feature on x86_64"},
       {domain.features.vmport.value_or(false), "vmport state='on'"},
       {domain.clock.offset != "utc", "clock offset='" + domain.clock.offset + "'"},
@@ -181,6 +181,7 @@ Options stratovirt_machine(const Context& context) {
     option({"-object", "iothread", {{"id", "iothread" + std::to_string(i)}}});
   }
   plain("-uuid", core::to_string(domain.uuid));
+  for (Option& structure : smbios(context)) option(std::move(structure));
   plain("-display", "none");
   option({"-no-user-config", {}, {}});
   option({"-nodefaults", {}, {}});

@@ -28,6 +28,9 @@ Source parse_source(const core::XmlNode& node, bool live) {
   Source source;
   source.type =
       read_choice(node, "type", types, other_types, ErrorCode::config_unsupported).value_or(Source::Type::pty);
+  if (node.children("source").size() > 1)
+    throw core::Error(ErrorCode::xml_error, "only one source element is allowed for character device (line " +
+                                                std::to_string(node.line()) + ")");
   const auto element = node.child("source");
   if (element) {
     source.path = element->attribute("path").value_or("");
@@ -49,6 +52,21 @@ Source parse_source(const core::XmlNode& node, bool live) {
     if (source.log_file[0] != '/') refuse_value(*log, "file", source.log_file, "an absolute path");
     source.log_append = read_on_off(*log, "append");
   }
+  return source;
+}
+
+constexpr unsigned no_port = ~0u;  // of a pattern that names none: no device has it, as in libvirt
+
+/// The type and the path, unchecked.
+std::optional<Source> parse_source_pattern(const core::XmlNode& node, bool live) {
+  require_known(node, "type", words_of(types) + " " + std::string(other_types), ErrorCode::config_unsupported);
+  const std::string type = node.attribute("type").value_or("pty");
+  if (has_word(other_types, type)) return std::nullopt;
+  Source source;
+  source.type = read_choice(node, "type", types).value_or(Source::Type::pty);
+  if (const auto element = node.child("source")) source.path = element->attribute("path").value_or("");
+  if (source.type == Source::Type::pty && source.path.empty()) source.path = node.attribute("tty").value_or("");
+  if (source.type == Source::Type::pty && !live) source.path.clear();
   return source;
 }
 
@@ -90,11 +108,42 @@ Serial parse_serial(const core::XmlNode& node, bool live, unsigned next_port) {
     serial.target =
         read_word(*target, "type", serial_targets, other_serial_targets, ErrorCode::config_unsupported).value_or("");
     serial.port = read_unsigned(*target, "port", 0, 3).value_or(next_port);
-    if (const auto model = target->child("model"))
+    if (const auto model = target->child("model"); model && model->attribute("name") != "")
       serial.model =
           read_word(*model, "name", serial_models, other_serial_models, ErrorCode::config_unsupported).value_or("");
   }
   serial.info = parse_info(node, AliasRule::user_only, live);
+  return serial;
+}
+
+std::optional<Console> parse_console_pattern(const core::XmlNode& node, bool live) {
+  const auto source = parse_source_pattern(node, live);
+  Console console;
+  console.port = no_port;
+  if (const auto target = node.child("target")) {
+    require_known(*target, "type", words_of(targets) + " " + std::string(other_targets), ErrorCode::config_unsupported);
+    const std::string type = target->attribute("type").value_or("serial");
+    if (type != "serial" && type != "virtio") return std::nullopt;
+    console.target = type == "virtio" ? Console::Target::virtio : Console::Target::serial;
+    console.port = read_unsigned(*target, "port").value_or(no_port);
+  }
+  if (!source) return std::nullopt;
+  console.source = *source;
+  return console;
+}
+
+std::optional<Serial> parse_serial_pattern(const core::XmlNode& node, bool live) {
+  const auto source = parse_source_pattern(node, live);
+  Serial serial;
+  serial.port = no_port;
+  if (const auto target = node.child("target")) {
+    require_known(*target, "type", std::string(serial_targets) + " " + std::string(other_serial_targets),
+                  ErrorCode::config_unsupported);
+    serial.target = target->attribute("type").value_or("");
+    serial.port = read_unsigned(*target, "port").value_or(no_port);
+  }
+  if (!source) return std::nullopt;
+  serial.source = *source;
   return serial;
 }
 

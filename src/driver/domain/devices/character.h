@@ -44,6 +44,9 @@ struct Serial {
 /// none is written.
 Console parse_console(const core::XmlNode& node, bool live, unsigned next_port = 0);
 Serial parse_serial(const core::XmlNode& node, bool live, unsigned next_port = 0);
+/// Read what a character device is looked up by: its source, target and port. Nothing for what no machine here has.
+std::optional<Console> parse_console_pattern(const core::XmlNode& node, bool live);
+std::optional<Serial> parse_serial_pattern(const core::XmlNode& node, bool live);
 void format(core::XmlWriter& writer, const Console& console, bool live);
 void format(core::XmlWriter& writer, const Serial& serial, bool live);
 

@@ -73,6 +73,19 @@ Controller parse_controller(const core::XmlNode& node, bool live) {
   return controller;
 }
 
+std::optional<Controller> parse_controller_pattern(const core::XmlNode& node) {
+  require_known(node, "type", words_of(types) + " " + std::string(other_types));
+  Controller controller;
+  controller.index = read_unsigned(node, "index").value_or(buses);  // without one it is none, as libvirt
+  const std::string type = node.attribute("type").value_or("");
+  for (const Name<Controller::Type>& row : types)
+    if (row.text == type) {
+      controller.type = row.value;
+      return controller;
+    }
+  return std::nullopt;
+}
+
 void format(core::XmlWriter& writer, const Controller& controller, bool live) {
   writer.start("controller").attribute("type", name_of(types, controller.type)).attribute("index", controller.index);
   writer.attribute("model", unless_empty(name_of(models, controller.model)));

@@ -24,6 +24,8 @@ struct Controller {
 
 /// Reads and checks the element by itself. `live` keeps what only a running domain has.
 Controller parse_controller(const core::XmlNode& node, bool live);
+/// Reads what a controller is looked up by: its type and index. Nothing for a type that no machine here has.
+std::optional<Controller> parse_controller_pattern(const core::XmlNode& node);
 void format(core::XmlWriter& writer, const Controller& controller, bool live);
 
 }  // namespace domain

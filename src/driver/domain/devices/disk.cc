@@ -20,6 +20,8 @@ constexpr Name<Disk::Discard> discards[] = {{Disk::Discard::ignore, "ignore"}, {
 constexpr Name<Disk::DetectZeroes> zeroes[] = {
     {Disk::DetectZeroes::off, "off"}, {Disk::DetectZeroes::on, "on"}, {Disk::DetectZeroes::unmap, "unmap"}};
 
+constexpr std::string_view other_sources = "dir network volume nvme vhostuser vdpa";
+constexpr std::string_view other_kinds = "cdrom floppy lun";
 constexpr std::string_view other_formats = "none dir bochs cloop dmg iso vpc vdi fat vhd ploop cow luks qcow qed vmdk";
 constexpr std::string_view other_buses = "ide fdc scsi xen usb uml sata sd";
 
@@ -58,7 +60,7 @@ constexpr Exclusive exclusives[] = {
 IoTune parse_iotune(const core::XmlNode& node) {
   IoTune tune;
   for (const Limit& limit : limits)
-    if (const auto child = node.child(limit.name))
+    if (const auto child = node.child(limit.name); child && !child->text().empty())
       tune.*limit.value = text_number(*child, 0, most_io, ErrorCode::argument_unsupported);
   return tune;
 }
@@ -77,12 +79,13 @@ TargetName split_target(std::string_view name) {
   return {{}, name};
 }
 
-void check_target(const core::XmlNode& target, std::string_view name) {
+/// `partition`: with the number of one the name is still a name.
+void check_target(const core::XmlNode& target, std::string_view name, bool partition = false) {
   constexpr std::size_t most_letters = 4;
   const auto [letters, rest] = split_target(name);
   const bool is_name = !letters.empty() && letters.size() <= most_letters &&
                        rest.find_first_not_of("0123456789") == std::string_view::npos;
-  if (!is_name || !rest.empty())
+  if (!is_name || !(rest.empty() || partition))
     refuse_value(target, "dev", name, "as 'vda', 'hda', 'sda', without a partition",
                  is_name ? ErrorCode::config_unsupported : ErrorCode::xml_error);
 }
@@ -111,22 +114,22 @@ unsigned target_number(std::string_view target) {
 
 Disk parse_disk(const core::XmlNode& node, bool live) {
   Disk disk;
-  disk.source_type =
-      read_choice(node, "type", sources, "dir network volume nvme vhostuser vdpa").value_or(Disk::Source::file);
-  read_word(node, "device", "disk", "cdrom floppy lun");
+  disk.source_type = read_choice(node, "type", sources, other_sources).value_or(Disk::Source::file);
+  read_word(node, "device", "disk", other_kinds);
   if (const auto driver = node.child("driver")) parse_driver(disk, *driver);
   const char* const attribute = disk.source_type == Disk::Source::file ? "file" : "dev";
   if (const auto source = node.child("source")) disk.source = source->attribute(attribute).value_or("");
   const auto target = node.child("target");
   if (target) disk.target = target->attribute("dev").value_or("");
   const std::string where = " (element 'disk' at line " + std::to_string(node.line()) + ")";
-  if (disk.target.empty()) throw core::Error(ErrorCode::no_target, disk.source + where);
+  if (!target || !target->attribute("dev")) throw core::Error(ErrorCode::no_target, disk.source + where);
   if (disk.source.empty())
     throw core::Error(ErrorCode::no_source, disk.target + where + ": <source> needs '" + attribute + "'");
   if (disk.source[0] != '/') refuse_value(*node.child("source"), attribute, disk.source, "an absolute path");
   check_target(*target, disk.target);
   if (!read_word(*target, "bus", "virtio", other_buses) && !disk.target.starts_with("vd"))
     refuse_lack(*target, "attribute 'bus' (allowed: 'virtio')", ErrorCode::config_unsupported);
+  node.join("iotune");
   if (const auto iotune = node.child("iotune")) {
     disk.iotune = parse_iotune(*iotune);
     for (const Exclusive& row : exclusives)
@@ -145,6 +148,19 @@ Disk parse_disk(const core::XmlNode& node, bool live) {
                    ErrorCode::internal_error);
   }
   disk.info = parse_info(node, AliasRule::user_only, live);
+  return disk;
+}
+
+Disk parse_disk_pattern(const core::XmlNode& node) {
+  require_known(node, "type", words_of(sources) + " " + std::string(other_sources));
+  require_known(node, "device", "disk " + std::string(other_kinds));
+  const auto target = node.child("target");
+  const auto name = target ? target->attribute("dev") : std::nullopt;
+  if (!name) throw core::Error(ErrorCode::no_target, " (element 'disk' at line " + std::to_string(node.line()) + ")");
+  check_target(*target, *name, true);
+  require_known(*target, "bus", "virtio " + std::string(other_buses));
+  Disk disk;
+  disk.target = *name;
   return disk;
 }
 

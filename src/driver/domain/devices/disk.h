@@ -53,6 +53,8 @@ unsigned target_number(std::string_view target);
 
 /// Reads and checks the element by itself. `live` keeps what only a running domain has.
 Disk parse_disk(const core::XmlNode& node, bool live);
+/// Reads what a disk is looked up by: its target.
+Disk parse_disk_pattern(const core::XmlNode& node);
 void format(core::XmlWriter& writer, const Disk& disk, bool live);
 
 }  // namespace domain

@@ -17,6 +17,8 @@ struct Hostdev {
 
 /// Reads and checks the element by itself. `live` keeps what only a running domain has.
 Hostdev parse_hostdev(const core::XmlNode& node, bool live);
+/// Reads what a host device is looked up by: its address on the host. Nothing for one that is not of PCI.
+std::optional<Hostdev> parse_hostdev_pattern(const core::XmlNode& node);
 void format(core::XmlWriter& writer, const Hostdev& hostdev, bool live);
 
 }  // namespace domain

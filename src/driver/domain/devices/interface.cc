@@ -67,6 +67,17 @@ void parse_target(Interface& interface, const core::XmlNode& node, bool live) {
                  ErrorCode::config_unsupported);
 }
 
+/// Without an address, as libvirt: none.
+std::optional<Mac> read_mac(const core::XmlNode& interface) {
+  const auto mac = interface.child("mac");
+  const auto text = mac ? mac->attribute("address") : std::nullopt;
+  if (!text) return std::nullopt;
+  const auto value = parse_mac(*text);
+  if (!value) refuse_value(*mac, "address", *text, "as '52:54:00:12:34:56'");
+  if ((*value)[0] & 1) refuse_value(*mac, "address", *text, "a unicast address, this is multicast");
+  return value;
+}
+
 }  // namespace
 
 Interface parse_interface(const core::XmlNode& node, bool live) {
@@ -74,15 +85,8 @@ Interface parse_interface(const core::XmlNode& node, bool live) {
   // Without a type libvirt means user networking.
   if (!node.attribute("type")) refuse_lack(node, "attribute 'type'", ErrorCode::config_unsupported);
   interface.type = read_choice(node, "type", types, other_types).value();
-  if (const auto mac = node.child("mac")) {
-    const std::string text = required(*mac, "address");
-    const auto value = parse_mac(text);
-    if (!value) refuse_value(*mac, "address", text, "as '52:54:00:12:34:56'");
-    if ((*value)[0] & 1) refuse_value(*mac, "address", text, "a unicast address, this is multicast");
-    interface.mac = *value;
-  } else {
-    interface.mac = make_mac();
-  }
+  const auto mac = read_mac(node);
+  interface.mac = mac ? *mac : make_mac();
   if (interface.type == Interface::Type::bridge) {
     const core::XmlNode source = required_child(node, "source");
     interface.bridge = required(source, "bridge");
@@ -90,7 +94,7 @@ Interface parse_interface(const core::XmlNode& node, bool live) {
   }
   if (const auto target = node.child("target")) parse_target(interface, *target, live);
   if (const auto model = node.child("model")) {
-    interface.model = required(*model, "type");
+    interface.model = model->attribute("type").value_or(interface.model);
     constexpr std::string_view letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
     const bool is_word = interface.model.find_first_not_of(letters) == std::string::npos;
     if (interface.model != "virtio")
@@ -110,6 +114,15 @@ Interface parse_interface(const core::XmlNode& node, bool live) {
     required(*mtu, "size");
     interface.mtu = read_unsigned(*mtu, "size", 68, 65535);
   }
+  interface.info = parse_info(node, AliasRule::user_only, live);
+  return interface;
+}
+
+Interface parse_interface_pattern(const core::XmlNode& node, bool live) {
+  require_known(node, "type", words_of(types) + " " + std::string(other_types));
+  if (node.attribute("type") == "bridge") required(required_child(node, "source"), "bridge");
+  Interface interface;
+  interface.mac = read_mac(node).value_or(any_mac);
   interface.info = parse_info(node, AliasRule::user_only, live);
   return interface;
 }

@@ -10,6 +10,7 @@
 namespace domain {
 
 using Mac = std::array<std::uint8_t, 6>;
+inline constexpr Mac any_mac{0xff, 0xff, 0xff, 0xff, 0xff, 0xff};  ///< of a pattern without one; no card can have it
 
 /// A network card on virtio-net with a tap behind it (libvirt formatdomain "Network interfaces").
 struct Interface {
@@ -34,6 +35,8 @@ struct Interface {
 
 /// Reads and checks the element by itself. `live` keeps what only a running domain has.
 Interface parse_interface(const core::XmlNode& node, bool live);
+/// Reads what a card is looked up by: its MAC, address and alias.
+Interface parse_interface_pattern(const core::XmlNode& node, bool live);
 void format(core::XmlWriter& writer, const Interface& interface, bool live);
 
 std::string to_string(const Mac& mac);

@@ -19,6 +19,8 @@ struct Memballoon {
 
 /// Reads and checks the element by itself. `live` keeps what only a running domain has.
 Memballoon parse_memballoon(const core::XmlNode& node, bool live);
+/// Reads no more than that it is one: there is one to be looked up.
+Memballoon parse_memballoon_pattern(const core::XmlNode& node);
 void format(core::XmlWriter& writer, const Memballoon& memballoon, bool live);
 
 }  // namespace domain

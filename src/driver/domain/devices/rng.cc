@@ -6,24 +6,49 @@ namespace domain {
 
 using core::ErrorCode;
 
+namespace {
+
+core::XmlNode only_backend(const core::XmlNode& rng) {
+  const auto backends = rng.children("backend");
+  if (backends.size() != 1) refuse_lack(rng, "element 'backend', or more than one of it,");
+  if (!backends[0].attribute("model")) refuse_lack(backends[0], "attribute 'model'");
+  return backends[0];
+}
+
+}  // namespace
+
 Rng parse_rng(const core::XmlNode& node, bool live) {
   Rng rng;
   required(node, "model");
   read_word(node, "model", "virtio", {}, ErrorCode::config_unsupported);
-  const auto backends = node.children("backend");
-  if (backends.size() != 1) refuse_lack(node, "element 'backend', or more than one of it,");
-  required(backends[0], "model");
-  read_word(backends[0], "model", "random", {}, ErrorCode::config_unsupported);
-  if (const std::string path(trimmed(backends[0].text())); !path.empty()) rng.backend = path;
-  if (rng.backend[0] != '/') refuse_value(backends[0], nullptr, rng.backend, "an absolute path");
-  if (const auto rate = node.child("rate")) {
+  const core::XmlNode backend = only_backend(node);
+  read_word(backend, "model", "random", {}, ErrorCode::config_unsupported);
+  if (const std::string path(trimmed(backend.text())); !path.empty()) rng.backend = path;
+  if (rng.backend[0] != '/') refuse_value(backend, nullptr, rng.backend, "an absolute path");
+  // As libvirt: a rate of no bytes is none.
+  if (const auto rate = child_with(node, "rate", "bytes"); rate && !rate->attribute("bytes").value_or("").empty()) {
     rng.bytes = read_unsigned(*rate, "bytes", 1);
     rng.period = read_unsigned(*rate, "period");
     if (rng.period.value_or(1000) != 1000)
       refuse_value(*rate, "period", std::to_string(*rng.period), "1000", ErrorCode::config_unsupported);
-    if (!rng.bytes) refuse_lack(*rate, "attribute 'bytes'");
   }
   rng.info = parse_info(node, AliasRule::user_only, live);
+  return rng;
+}
+
+std::optional<Rng> parse_rng_pattern(const core::XmlNode& node) {
+  required(node, "model");
+  require_known(node, "model", "virtio virtio-transitional virtio-non-transitional", ErrorCode::config_unsupported);
+  const core::XmlNode backend = only_backend(node);
+  require_known(backend, "model", "random egd builtin", ErrorCode::config_unsupported);
+  if (backend.attribute("model") != "random") return std::nullopt;
+  Rng rng;
+  if (const std::string path(trimmed(backend.text())); !path.empty()) rng.backend = path;
+  if (const auto rate = node.child("rate")) {
+    rng.bytes = read_unsigned(*rate, "bytes");
+    rng.period = read_unsigned(*rate, "period");
+  }
+  rng.info.address = parse_address(node);
   return rng;
 }
 

@@ -19,6 +19,9 @@ struct Rng {
 
 /// Reads and checks the element by itself. `live` keeps what only a running domain has.
 Rng parse_rng(const core::XmlNode& node, bool live);
+/// Reads what a generator is looked up by: its backend, rate and address. Nothing for a backend that no machine here
+/// has.
+std::optional<Rng> parse_rng_pattern(const core::XmlNode& node);
 void format(core::XmlWriter& writer, const Rng& rng, bool live);
 
 }  // namespace domain

@@ -17,6 +17,8 @@ struct Vsock {
 
 /// Reads and checks the element by itself. `live` keeps what only a running domain has.
 Vsock parse_vsock(const core::XmlNode& node, bool live);
+/// Reads what a vsock is looked up by: whether its cid is chosen for it, and its address.
+Vsock parse_vsock_pattern(const core::XmlNode& node);
 void format(core::XmlWriter& writer, const Vsock& vsock, bool live);
 
 }  // namespace domain
