@@ -84,7 +84,7 @@ void parse_vcpu(Domain& domain, const XmlNode& node) {
     refuse_value(node, "current", std::to_string(domain.current_vcpus),
                  "up to the maximum, " + std::to_string(domain.vcpus), ErrorCode::config_unsupported);
   read_word(node, "placement", "static", "auto");
-  if (const auto cpuset = node.attribute("cpuset"); cpuset && !cpuset->empty()) domain.cpuset = parse_cpus(*cpuset);
+  if (const auto cpuset = node.attribute("cpuset")) domain.cpuset = parse_cpus(*cpuset);
 }
 
 using Pins = std::map<unsigned, std::vector<unsigned>>;

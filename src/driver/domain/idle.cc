@@ -11,6 +11,7 @@ using core::XmlNode;
 
 bool take_usb(Idle& idle, const XmlNode& node) {
   if (node.attribute("type") != "usb" || node.attribute("model") != "none") return false;
+  read_unsigned(node, "index");
   if (idle.no_usb)
     throw Error(ErrorCode::xml_detail, "Can't add another USB controller: USB is disabled for this domain");
   return idle.no_usb = true;

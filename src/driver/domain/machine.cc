@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <set>
 
 #include "driver/domain/element.h"
 #include "driver/domain/general.h"
@@ -146,26 +147,20 @@ void parse_features(Features& features, const XmlNode& node, Arch arch) {
     if (feature.namespace_uri().empty() && !has_word(known, feature.name()))
       throw Error(ErrorCode::config_unsupported, "unexpected feature '" + std::string(feature.name().substr(0, 64)) +
                                                      "' (line " + std::to_string(feature.line()) + ")");
-  // As libvirt: of a feature that is there twice the last one counts.
-  const auto last = [&](const char* name) {
-    const auto all = node.children(name);
-    return all.empty() ? std::nullopt : std::optional(all.back());
-  };
   features.acpi = node.child("acpi").has_value();
   features.apic = node.child("apic").has_value();
   features.pae = node.child("pae").has_value();
-  // As libvirt: written without a state it is on.
-  if (const auto vmport = last("vmport")) features.vmport = read_on_off(*vmport, "state").value_or(true);
-  if (const auto pmu = last("pmu")) features.pmu = read_on_off(*pmu, "state").value_or(true);
-  if (const auto vmcoreinfo = last("vmcoreinfo"))
-    features.vmcoreinfo = read_on_off(*vmcoreinfo, "state").value_or(true);
-  const auto gic = last("gic");
+  // As libvirt: written without a state it is on, and the last one counts.
+  for (const auto& [name, state] : {std::pair{"vmport", &Features::vmport}, std::pair{"pmu", &Features::pmu},
+                                    std::pair{"vmcoreinfo", &Features::vmcoreinfo}})
+    for (const XmlNode& feature : node.children(name)) features.*state = read_on_off(feature, "state").value_or(true);
+  const auto gic = node.child("gic");
   if (!gic) return;
   if (arch != Arch::aarch64)
     throw Error(ErrorCode::config_unsupported, "The 'gic' feature is not supported for architecture '" +
                                                    std::string(to_string(arch)) + "' (line " +
                                                    std::to_string(gic->line()) + ")");
-  read_word(*gic, "version", "3", "2 host");
+  for (const XmlNode& one : node.children("gic")) read_word(one, "version", "3", "2 host");
   features.gic_version = 3;
 }
 
@@ -279,19 +274,18 @@ void parse_event(Domain& domain, const XmlNode& root, const Event& event) {
 /// No label is what there can be: one each for the models that are named, or one without a model.
 std::vector<std::string> parse_seclabels(const std::vector<XmlNode>& nodes) {
   std::vector<std::string> models;
+  std::set<std::string> seen;
   for (const XmlNode& node : nodes) {
     const auto type = read_word(node, "type", "none", "dynamic static");
     const auto model = node.attribute("model");
     if (!type && !model) throw Error(ErrorCode::xml_error, "missing security model in domain seclabel");
-    const bool relabel = read_yes_no(node, "relabel").value_or(false);
-    if (!type) continue;
-    if (relabel)
+    if (read_yes_no(node, "relabel").value_or(false) && type)
       throw Error(ErrorCode::config_unsupported, "resource relabeling is not compatible with 'none' label type");
-    if (std::ranges::find(models, model.value_or("")) != models.end())
+    if (!seen.insert(model.value_or("")).second)
       throw Error(ErrorCode::xml_detail, "seclabel for model " + model.value_or("(null)") + " is already provided");
-    models.push_back(model.value_or(""));
+    if (type) models.push_back(model.value_or(""));
   }
-  if (models.size() > 1 && std::ranges::find(models, "") != models.end())
+  if (seen.size() > 1 && seen.contains(""))
     throw Error(ErrorCode::xml_error, "missing security model when using multiple labels");
   return models;
 }

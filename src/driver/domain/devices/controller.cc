@@ -59,6 +59,11 @@ Controller parse_controller(const core::XmlNode& node, bool live) {
   if (!node.attribute("type")) refuse_lack(node, "attribute 'type'", ErrorCode::config_unsupported);
   controller.type = read_choice(node, "type", types, other_types).value();
   controller.index = read_unsigned(node, "index", 0, buses - 1).value_or(0);
+  for (const char* name : {"model", "target"})
+    if (node.children(name).size() > 1)
+      throw core::Error(ErrorCode::xml_error, std::string("Multiple <") + name +
+                                                  "> elements in controller definition not allowed (line " +
+                                                  std::to_string(node.line()) + ")");
   if (controller.type == Controller::Type::pci) {
     parse_pci(controller, node);
   } else {

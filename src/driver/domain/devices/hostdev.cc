@@ -33,7 +33,7 @@ PciAddress read_source(const core::XmlNode& address) {
 Hostdev parse_hostdev(const core::XmlNode& node, bool live) {
   Hostdev hostdev;
   read_word(node, "mode", "subsystem", "capabilities", ErrorCode::config_unsupported);
-  required(node, "type");
+  if (!node.attribute("type")) refuse_lack(node, "attribute 'type'");
   read_word(node, "type", "pci", other_types, ErrorCode::config_unsupported);
   hostdev.managed = read_yes_no(node, "managed").value_or(false);
   if (const auto driver = node.child("driver"))

@@ -19,7 +19,7 @@ core::XmlNode only_backend(const core::XmlNode& rng) {
 
 Rng parse_rng(const core::XmlNode& node, bool live) {
   Rng rng;
-  required(node, "model");
+  if (!node.attribute("model")) refuse_lack(node, "attribute 'model'");
   read_word(node, "model", "virtio", {}, ErrorCode::config_unsupported);
   const core::XmlNode backend = only_backend(node);
   read_word(backend, "model", "random", {}, ErrorCode::config_unsupported);
