@@ -38,13 +38,14 @@ def pytest_addoption(parser):
     parser.addoption("--type", default="qemu", choices=["qemu", "kvm"], help="of the machines: QEMU in software, or this tree's own monitor on KVM")
     parser.addoption("--guests", type=pathlib.Path, help="where the guests' files are, a folder an architecture; without it they are made")
     parser.addoption("--patience", type=float, default=1, help="by which bounds on waits grow on a slow host")
+    parser.addoption("--mangled-seconds", type=float, default=30, help="how long descriptions are mangled (test_mangled.py)")
+    parser.addoption("--mangled-seed", type=int, help="which ones")
     parser.addoption("--record", action="store_true", help="write down what libvirt answers (test_commands.py), with --uri qemu:///system")
 
 
 def pytest_configure(config):
     wait.PATIENCE = config.option.patience
-    if config.option.type != "kvm":
-        collect_ignore.append("test_lacks.py")
+    collect_ignore.append("test_mangled.py" if config.option.type == "kvm" else "test_lacks.py")
     if config.option.collectonly:
         return
     if os.geteuid() != 0:
@@ -115,7 +116,7 @@ def base(pytestconfig):
 @pytest.fixture(scope="session")
 def daemon(pytestconfig, base):
     if SCHEMES[pytestconfig.option.uri] == "qemu":
-        server = daemons.libvirtd(base, BUILD / "e2e/libvirt-cache")
+        server = daemons.libvirtd(base, daemons.CACHE)
     else:
         server = daemons.virtstratovirtd(base, pytestconfig.option.daemon)
     server.start()

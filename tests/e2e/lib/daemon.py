@@ -7,6 +7,7 @@ import subprocess
 from . import wait
 from .wait import until
 
+CACHE = pathlib.Path(__file__).resolve().parents[3] / "build/e2e/libvirt-cache"  # what libvirtd learnt of the emulators
 LIBVIRTD_CONF = """
 auth_unix_rw = "none"
 auth_unix_ro = "none"
