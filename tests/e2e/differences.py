@@ -46,6 +46,8 @@ REASONS = [
     (r"code (27|67|1|35) 0: ", r"(.*; )?(pad|empty_text|stray_text) |(.*; )?set .* to ' '", BLANKS),
     (r"[-+] ", r"(.*; )?(pad|empty_text|stray_text) |(.*; )?set .* to ' '", BLANKS),
     (r"- .*=$", r"", LENIENT),
+    (r"[-+] .*=(\s.*|.*\s)$", r"", BLANKS),
+    (r"code 0 27: .*security model when using multiple labels", r"", STRICT),
     (r"code 1 8: .*bitmap|code 27 35: more than one element|code 67 1: .*Missing attribute 'model'", r"", ANOTHER),
     (r"code 27 0: .*No PCI buses available", r"", LENIENT),
     (r"code 27 0: .*PCI controller with index='0' must be", r"", "a root port without an index gets the next free one"),
