@@ -116,7 +116,7 @@ test-fault: all ## The daemon under fire, in the short form; ARGS="-k kill --rou
 soak: all ## The same in full, half an hour; writes docs/reliability.md
 	@tools/setup --check run guest test
 	@$(PYTEST) tests/fault --soak --table docs/reliability.md $(ARGS)
-	@$(PYTEST) tests/e2e/test_mangled.py --mangled-seconds 600
+	@$(PYTEST) tests/e2e/test_mangled.py --mangled-seconds 600 --mangled-seed $$(date +%s)
 
 .PHONY: test-house
 test-house: all ## The quick half of lint, and tests of the tools and the packaging

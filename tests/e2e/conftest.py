@@ -39,7 +39,7 @@ def pytest_addoption(parser):
     parser.addoption("--guests", type=pathlib.Path, help="where the guests' files are, a folder an architecture; without it they are made")
     parser.addoption("--patience", type=float, default=1, help="by which bounds on waits grow on a slow host")
     parser.addoption("--mangled-seconds", type=float, default=30, help="how long descriptions are mangled (test_mangled.py)")
-    parser.addoption("--mangled-seed", type=int, help="which ones")
+    parser.addoption("--mangled-seed", type=int, default=1, help="which ones")
     parser.addoption("--record", action="store_true", help="write down what libvirt answers (test_commands.py), with --uri qemu:///system")
 
 

@@ -89,7 +89,6 @@ def test_good_descriptions_are_taken_alike(drivers):
 
 def test_mangled_descriptions_are_taken_alike(pytestconfig, drivers):
     seed = pytestconfig.option.mangled_seed
-    seed = random.randrange(1 << 32) if seed is None else seed
     generator, end = random.Random(seed), time.monotonic() + pytestconfig.option.mangled_seconds
     good = good_descriptions()
     names, known, unexplained, met, count = sorted(good), {}, [], Counter(), 0
