@@ -3,6 +3,9 @@
 import os
 import re
 import signal
+import subprocess
+import sys
+import uuid
 
 import libvirt
 import pytest
@@ -95,6 +98,52 @@ def test_autodestroy_ends_with_the_connection(uri, conn, tidy, name, events, com
         until(lambda: name not in {domain.name() for domain in conn.listAllDomains()}, "the transient domain to be gone")
     else:
         assert not conn.lookupByName(name).isActive()
+
+
+def test_autodestroy_is_of_one_run(uri, conn, tidy, name):
+    """Who starts a domain anew has nothing to do with the client that went with the run before."""
+    other = libvirt.open(uri)
+    other.defineXML(xml.bare(name)).createWithFlags(PAUSED | libvirt.VIR_DOMAIN_START_AUTODESTROY)
+    domain = conn.lookupByName(name)
+    domain.destroy()
+    domain.createWithFlags(PAUSED)
+    other.close()
+    conn.defineXML(xml.bare(f"{name}-later")).createWithFlags(PAUSED)  # what follows the end of a connection has followed
+    assert domain.isActive()
+
+
+STARTS = """
+import libvirt, sys
+uri, name, command, flags, text = sys.argv[1:]
+connection = libvirt.open(uri)
+if command == "create":
+    connection.createXML(text, int(flags))
+else:
+    connection.lookupByName(name).createWithFlags(int(flags))
+"""
+
+
+@pytest.fixture
+def slow_emulator(base):
+    """A QEMU that takes its time before it begins."""
+    path = base / "slow-emulator"
+    path.write_text(f'#!/bin/sh\ncase " $* " in *" -uuid "*) sleep 1;; esac\nexec {xml.EMULATOR} "$@"\n')
+    path.chmod(0o755)
+    return f"<emulator>{path}</emulator>"
+
+
+@pytest.mark.parametrize("command", ["start", "create"])
+def test_autodestroy_of_a_client_that_dies_during_its_start(uri, conn, tidy, name, events, slow_emulator, command):
+    unique = str(uuid.uuid4())
+    text = xml.bare(name, uuid=unique, devices=slow_emulator)
+    if command == "start":
+        conn.defineXML(text)
+    flags = PAUSED | libvirt.VIR_DOMAIN_START_AUTODESTROY
+    with subprocess.Popen([sys.executable, "-c", STARTS, uri, name, command, str(flags), text]) as client:
+        until(lambda: host.emulator_pid(unique), "the start to be under way")
+        client.kill()
+    events.wait(name, libvirt.VIR_DOMAIN_EVENT_STOPPED, libvirt.VIR_DOMAIN_EVENT_STOPPED_DESTROYED)
+    until(lambda: not host.emulator_pid(unique), "the machine to go with its client")
 
 
 def test_start_paused(define, virsh, name):

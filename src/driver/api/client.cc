@@ -1,6 +1,8 @@
 #include "driver/api/client.h"
 
 #include <algorithm>
+#include <boost/asio/experimental/awaitable_operators.hpp>
+#include <chrono>
 #include <ranges>
 
 #include "driver/core/error.h"
@@ -9,6 +11,7 @@ namespace api {
 
 using core::Error;
 using core::ErrorCode;
+using namespace core::asio::experimental::awaitable_operators;
 
 namespace {
 
@@ -104,24 +107,60 @@ void Client::count_callbacks() {
             object_callbacks_.size() * (sizeof(ObjectCallback) + node));
 }
 
+namespace {
+
+/// Destroys that run of a domain, whatever others do to it meanwhile.
+core::Task<void> destroy_run(registry::InstancePtr doomed, int id) {
+  constexpr std::chrono::seconds pause{1};
+  while (doomed->id() == id) {
+    try {
+      const auto job = co_await doomed->job().acquire("autodestroy");
+      if (doomed->id() == id) co_await doomed->destroy(false);
+      co_return;
+    } catch (const std::exception&) {
+      // Its job is held for long, or its process outlives SIGKILL for now.
+    }
+    co_await core::sleep(pause);
+  }
+}
+
+}  // namespace
+
+void Client::autodestroy(const registry::InstancePtr& instance) {
+  if (!instance->active()) return;
+  if (connection_.closed()) return driver_.loop.spawn(destroy_run(instance, instance->id()));
+  std::erase_if(autodestroy_, [](const Run& run) {
+    const auto known = run.instance.lock();
+    return !known || known->id() != run.id;
+  });
+  autodestroy_.push_back({instance, instance->id()});
+}
+
 void Client::closed() {
   callbacks_.clear();
   monitor_callbacks_.clear();
   object_callbacks_.clear();
   count_callbacks();
-  for (const auto& weak : autodestroy_) {
-    const auto subject = weak.lock();
-    if (!subject || !subject->active()) continue;
-    driver_.loop.spawn([](registry::InstancePtr doomed) -> core::Task<void> {
-      try {
-        const auto job = co_await doomed->job().acquire("autodestroy");
-        if (doomed->active()) co_await doomed->destroy(false);
-      } catch (const Error&) {
-        // Nobody is left to be told; the domain shows its state.
-      }
-    }(subject));
+  for (const Run& run : take_runs()) {
+    if (const auto doomed = run.instance.lock()) driver_.loop.spawn(destroy_run(doomed, run.id));
   }
-  autodestroy_.clear();
+}
+
+core::Task<void> destroy_all_runs(Driver* driver) {
+  constexpr std::chrono::seconds limit{20};  // longer than a process may take that has to be killed
+  std::vector<std::pair<registry::InstancePtr, int>> all;
+  for (Client* client : driver->clients) {
+    for (const Client::Run& run : client->take_runs()) {
+      if (const auto doomed = run.instance.lock()) all.emplace_back(doomed, run.id);
+    }
+  }
+  for (const auto& [doomed, id] : all) driver->loop.spawn(destroy_run(doomed, id));
+  const auto wait = [](auto runs) -> core::Task<void> {
+    for (const auto& [doomed, id] : runs) {
+      if (doomed->id() == id) co_await doomed->running().gone.wait();
+    }
+  };
+  co_await (wait(std::move(all)) || core::sleep(limit));
 }
 
 protocol::Domain wire(const instance::Instance& subject) {

@@ -6,6 +6,8 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "driver/core/layout.h"
 #include "driver/protocol/handlers.h"
@@ -55,8 +57,13 @@ class Client : public rpc::Session {
   /// virConnectOpen, which comes before all calls but a few. Throws Error where it has come already.
   void open();
 
-  /// A domain to be destroyed when this client goes (START_AUTODESTROY).
-  void autodestroy(const registry::InstancePtr& instance) { autodestroy_.push_back(instance); }
+  /// Has what runs of this domain now destroyed when this client goes (START_AUTODESTROY); at once where it is gone.
+  void autodestroy(const registry::InstancePtr& instance);
+  struct Run {  ///< of a domain, which another client may start again
+    std::weak_ptr<instance::Instance> instance;
+    int id;
+  };
+  std::vector<Run> take_runs() { return std::exchange(autodestroy_, {}); }
 
   /// One registration for an event; `domain` absent: of every domain.
   struct Callback {
@@ -98,9 +105,12 @@ class Client : public rpc::Session {
   int last_callback_ = 0;
   rpc::Connection::Held held_;  // for callbacks
   bool opened_ = false;
-  std::vector<std::weak_ptr<instance::Instance>> autodestroy_;
+  std::vector<Run> autodestroy_;
   std::string uri_ = driver_.uri();
 };
+
+/// Destroys what is to go with its client, as the end of the daemon ends every connection; waits for it, within bounds.
+core::Task<void> destroy_all_runs(Driver* driver);
 
 /// The table of all handlers, a function a group.
 const Handlers& handlers();

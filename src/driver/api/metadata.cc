@@ -1,7 +1,6 @@
 #include "driver/domain/metadata.h"
 
-#include "driver/api/client.h"
-#include "driver/api/impact.h"
+#include "driver/api/change.h"
 #include "driver/core/error.h"
 #include "driver/protocol/domain.h"
 
@@ -37,14 +36,18 @@ void set(domain::Domain& domain, const DomainSetMetadataArgs& args) {
 
 Task<void> set_metadata(Client* client, DomainSetMetadataArgs args) {
   require_flags(args.flags, affect_live | affect_config, "virDomainSetMetadata");
-  const auto subject = client->find(args.dom);
-  const auto job = co_await subject->job().acquire("remoteDispatchDomainSetMetadata");
+  const auto [subject, job] = co_await claim(client, args.dom, "remoteDispatchDomainSetMetadata");
   const Impact meant = impact(*subject, args.flags);
-  std::optional<domain::Domain> live, config;
-  if (meant.live) set(live.emplace(subject->description()), args);
-  if (meant.config) set(config.emplace(*subject->config()), args);
-  if (config) co_await client->registry().redefine(subject, std::move(*config));
-  if (live && subject->active()) subject->set_live(std::move(*live));
+  if (meant.live) {  // refused before anything is changed
+    domain::Domain tried = subject->description();
+    set(tried, args);
+  }
+  if (meant.config) {
+    domain::Domain config = *subject->config();
+    set(config, args);
+    co_await client->registry().redefine(subject, std::move(config));
+  }
+  if (meant.live) edit_live(*subject, [&args](domain::Domain& live) { set(live, args); });
   deliver(client->driver(), *subject, instance::MetadataChanged{args.type, args.uri});
 }
 
