@@ -8,10 +8,13 @@ import os
 import pathlib
 import pwd
 import re
+import resource
 import signal
 import socket
 import stat
+import struct
 import subprocess
+import sys
 
 import pytest
 
@@ -253,6 +256,152 @@ def test_the_session_whose_daemon_runs_already(user, image):
 
 def status(pid):
     return dict(line.split(":\t", 1) for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line)
+
+
+def test_an_emulator_runs_as_root_only_where_that_is_written(unstarted, base):
+    users = base / "passwd"
+    users.write_text("".join(line for line in open("/etc/passwd") if line.split(":")[0] not in ("libvirt-qemu", "qemu")))
+    unstarted.server.command = ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc/passwd && exec "$@"', users, *unstarted.server.command]
+    one = unstarted.start()
+    one.define(xml.bare("asks"))
+    refusal = one.virsh.fails("start", "asks", "--paused")
+    assert "systemd-sysusers" in refusal and 'user = "root" in stratovirt.conf' in refusal
+    assert one.seen("asks").startswith("shut off")
+    one.configure('group = "root"\n', "stratovirt.conf")
+    one.server.stop()
+    one.start()
+    assert "systemd-sysusers" in one.virsh.fails("start", "asks", "--paused")
+    one.configure('user = "root"\n', "stratovirt.conf")
+    os.kill(one.server.pid, signal.SIGHUP)
+    until(lambda: subprocess.run(["virsh", "-c", one.server.uri, "start", "asks", "--paused"], capture_output=True).returncode == 0, "the configuration to be read again")
+    assert status(one.pid("asks"))["Uid"].split() == ["0"] * 4
+
+
+def test_an_emulator_is_an_ordinary_process(unstarted):
+    """Whatever the daemon was made by its unit."""
+    as_a_unit_may = ["nice", "-n", "-7", "ionice", "-c", "2", "-n", "1", "taskset", "1", "sh", "-c", 'echo -900 >/proc/$$/oom_score_adj; ulimit -Sc unlimited; trap "" USR1; exec "$@"', "sh"]
+    unstarted.server.command = [*as_a_unit_may, *unstarted.server.command]
+    one = unstarted.start()
+    one.create(xml.bare("ordinary"), "--paused")
+    pid = one.pid("ordinary")
+    seen = lambda process: (pathlib.Path(f"/proc/{process}/oom_score_adj").read_text().strip(), os.getpriority(os.PRIO_PROCESS, process), os.sched_getaffinity(process),
+                            subprocess.run(["ionice", "-p", str(process)], capture_output=True, text=True).stdout.split(":")[0])
+    assert seen(one.server.pid) == ("-900", -7, {0}, "best-effort") and seen(pid) == ("0", 0, os.sched_getaffinity(os.getpid()), "none")
+    assert resource.prlimit(pid, resource.RLIMIT_CORE) == (0, 0)
+    assert not int(status(pid)["SigIgn"], 16) & 1 << signal.SIGUSR1 - 1
+
+
+def owner(path):
+    found = os.stat(path)
+    return found.st_uid, found.st_gid, found.st_mode & 0o7777
+
+
+def may(path, mode):
+    """Whether the emulators' user may open the file so."""
+    attempt = f"import os; os.setgroups([]); os.setgid(64055); os.setuid({pwd.getpwnam('libvirt-qemu').pw_uid}); open({str(path)!r}, {mode!r})"
+    return subprocess.run([sys.executable, "-c", attempt], capture_output=True).returncode == 0
+
+
+def overlay(path, backing, form, size="1M"):
+    subprocess.run(["qemu-img", "create", "-q", "-u", "-f", "qcow2", "-b", backing, "-F", form, path, size], check=True)
+
+
+@pytest.fixture
+def chain(base, name):
+    """chain(): tops of overlays over one that is read from a file of root's own."""
+    folder = base / f"chain-{name}"
+    folder.mkdir(mode=0o755)
+    with open(folder / "base.raw", "wb") as file:
+        file.truncate(1 << 20)
+    overlay(folder / "middle.qcow2", folder / "base.raw", "raw")
+    for top in ("one", "two"):
+        overlay(folder / f"{top}.qcow2", "middle.qcow2", "qcow2")
+    for file in folder.iterdir():
+        file.chmod(0o600)
+    return folder
+
+
+def reads(folder, top):
+    return xml.bare(f"reads-{top}", devices=xml.disk(folder / f"{top}.qcow2", driver="type='qcow2'"))
+
+
+def test_what_an_overlay_is_read_from_is_given_for_reading(mortal, chain):
+    below = [chain / "middle.qcow2", chain / "base.raw"]
+    before = {path: (owner(path), os.listxattr(path)) for path in chain.iterdir()}
+    for top in ("one", "two"):
+        mortal.create(reads(chain, top), "--paused")
+    for path in below:
+        assert may(path, "rb") and not may(path, "r+b") and owner(path)[:2] == (0, 0)
+    mortal.virsh("destroy", "reads-one")
+    assert may(below[0], "rb") and may(below[1], "rb")
+    mortal.killed()
+    mortal.create(reads(chain, "one"), "--paused")
+    mortal.virsh("destroy", "reads-two")
+    assert may(below[0], "rb") and may(below[1], "rb")
+    mortal.killed()
+    mortal.virsh("destroy", "reads-one")
+    assert {path: (owner(path), os.listxattr(path)) for path in chain.iterdir()} == before
+
+
+def test_an_overlay_that_is_added_is_read_too(mortal, chain):
+    before = {path: owner(path) for path in chain.iterdir()}
+    mortal.define(xml.bare("grows"))
+    mortal.virsh("start", "grows", "--paused")
+    disk = mortal.described(xml.disk(chain / "one.qcow2", driver="type='qcow2'"))
+    mortal.virsh("attach-device", "grows", disk)
+    assert may(chain / "base.raw", "rb")
+    mortal.virsh("destroy", "grows")
+    assert {path: owner(path) for path in chain.iterdir()} == before
+
+
+@pytest.mark.parametrize("name, says", [("ring", "self-referential or too deeply nested"), ("itself", "self-referential or too deeply nested"), ("nothing", "Cannot access backing file"),
+                                        ("pipe", "is neither a file nor a block device"), ("folder", "is neither a file nor a block device"), ("long", "where it cannot be"), ("cut", "ends before")])
+def test_an_overlay_whose_chain_cannot_be_is_refused(mortal, chain, name, says):
+    top = chain / f"{name}.qcow2"
+    os.mkfifo(chain / "pipe")
+    overlay(top, {"ring": "back.qcow2", "itself": f"{name}.qcow2", "pipe": "pipe", "folder": "."}.get(name, "not-there"), "qcow2")
+    overlay(chain / "back.qcow2", "ring.qcow2", "qcow2")
+    if name in ("long", "cut"):
+        with open(top, "r+b") as file:
+            file.seek(16 if name == "long" else 8)
+            file.write(struct.pack(">I", 1 << 30) if name == "long" else struct.pack(">Q", (1 << 21) - 2048))
+    before = {path: owner(path) for path in chain.iterdir()}
+    mortal.define(reads(chain, name))
+    assert says in mortal.virsh.fails("start", f"reads-{name}", "--paused")
+    assert {path: owner(path) for path in chain.iterdir()} == before
+
+
+@pytest.mark.parametrize("backing", ["json:{\"driver\":\"null-co\"}", "nbd:127.0.0.1:1"])
+def test_what_is_no_file_is_not_looked_for(mortal, chain, backing):
+    overlay(chain / "other.qcow2", backing, "raw")
+    mortal.define(reads(chain, "other"))
+    if backing.startswith("json"):
+        mortal.virsh("start", "reads-other", "--paused")
+    else:
+        assert "Connection refused" in mortal.virsh.fails("start", "reads-other", "--paused")
+
+
+def test_what_is_not_said_to_be_an_overlay_is_not_looked_into(mortal, chain):
+    """A guest that wrote it would say which of the host's files its emulator may read."""
+    secret = chain / "secret"
+    secret.write_bytes(b"x" * 4096)
+    secret.chmod(0o600)
+    overlay(chain / "raw.img", secret, "raw")
+    overlay(chain / "over.qcow2", chain / "raw.img", "raw")
+    mortal.create(reads(chain, "over"), "--paused")
+    assert not may(secret, "rb")
+
+
+def test_who_runs_keeps_its_user_when_the_configuration_names_another(mortal, image):
+    disk, added = image(), image()
+    mortal.define(xml.bare("stays", devices=xml.disk(disk)))
+    mortal.virsh("start", "stays", "--paused")
+    mortal.configure(f'user = "+{NOBODY}"\ngroup = "+{NOBODY}"\n', "stratovirt.conf")
+    mortal.killed()
+    mortal.virsh("attach-disk", "stays", added, "vdb")
+    assert owner(added)[0] == pwd.getpwnam("libvirt-qemu").pw_uid
+    mortal.virsh("destroy", "stays")
+    assert owner(disk)[0] == owner(added)[0] == 0
 
 
 @pytest.mark.parametrize("who", ["libvirt-qemu", f"+{NOBODY}"])

@@ -99,6 +99,13 @@ def test_install_puts_everything_in_place_and_keeps_configuration(tmp_path):
     unit = (tmp_path / "usr/lib/systemd/system/virtstratovirtd.service").read_text()
     assert "ExecStart=/usr/sbin/virtstratovirtd " in unit
 
+    assert "ExecReload=/bin/kill -HUP $MAINPID" in unit
+    result = run("systemd-sysusers", f"--root={tmp_path}")
+    assert result.returncode == 0, result.stdout
+    users = {line.split(":")[0]: line.split(":") for line in (tmp_path / "etc/passwd").read_text().splitlines()}
+    groups = {line.split(":")[0]: line.split(":") for line in (tmp_path / "etc/group").read_text().splitlines()}
+    assert users["libvirt-qemu"][3] == groups["kvm"][2] and "libvirt-qemu" in groups["libvirt-qemu"][3].split(",") and "libvirt" in groups
+
     own = tmp_path / "etc/libvirt/stratovirt.conf"
     own.write_text("max_queued = 7\n")
     install()

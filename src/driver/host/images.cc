@@ -8,8 +8,11 @@
 #include <array>
 #include <cerrno>
 #include <initializer_list>
+#include <map>
 
+#include "base/mutex.h"
 #include "driver/core/error.h"
+#include "driver/host/acl.h"
 
 namespace host {
 namespace {
@@ -76,19 +79,78 @@ void require_file(const std::string& path, FileKind kind) {
       throw Error(ErrorCode::config_unsupported, "'" + path + "' is not " + candidate.name);
 }
 
+namespace {
+
+/// What all objects of this process have, and how many of them: a file that two machines use goes back when the last of
+/// them ends. Held while owners are looked at and changed for it, so that nobody sees one that is on its way back.
+base::Mutex given_mutex;
+std::map<std::pair<std::string, bool>, std::pair<FileOwner, unsigned>> given GUARDED_BY(given_mutex);
+
+std::pair<std::string, bool> key(const FileOwner& file) {
+  return {file.path, file.mode.has_value()};
+}
+void count(const FileOwner& file) REQUIRES(given_mutex) {
+  ++given.try_emplace(key(file), file, 0u).first->second.second;
+}
+/// True where it was the last.
+bool uncount(const FileOwner& file) REQUIRES(given_mutex) {
+  const auto found = given.find(key(file));
+  if (found == given.end()) return true;
+  if (--found->second.second > 0) return false;
+  given.erase(found);
+  return true;
+}
+std::optional<FileOwner> find_given(const std::string& path, bool reading) REQUIRES(given_mutex) {
+  const auto found = given.find({path, reading});
+  return found == given.end() ? std::nullopt : std::optional(found->second.first);
+}
+
+}  // namespace
+
 Ownership Ownership::record(const std::vector<std::string>& paths, uid_t uid, gid_t gid) {
-  Ownership ownership({}, uid, gid);
+  Ownership ownership(uid, gid);
+  const base::Lock lock(given_mutex);
   for (const std::string& path : paths) {
     const struct stat status = status_of(path);
-    if (status.st_uid != uid || status.st_gid != gid) ownership.before_.push_back({path, status.st_uid, status.st_gid});
+    auto file = find_given(path, false);
+    if (!file && (status.st_uid != uid || status.st_gid != gid)) file = {path, status.st_uid, status.st_gid};
+    if (!file) continue;
+    count(*file);
+    ownership.before_.push_back(*std::move(file));
   }
   return ownership;
+}
+
+void Ownership::record_readable(const std::vector<std::string>& paths) {
+  if (uid_ == 0) return;
+  const base::Lock lock(given_mutex);
+  for (const std::string& path : paths) {
+    const struct stat status = status_of(path);
+    auto file = find_given(path, true);
+    if (!file && !(status.st_mode & S_IROTH) && status.st_uid != uid_ && !find_acl_user(path, uid_))
+      file = {path, status.st_uid, status.st_gid, status.st_mode & 07777};
+    if (!file) continue;
+    count(*file);
+    before_.push_back(*std::move(file));
+  }
+}
+
+void Ownership::add(const std::vector<FileOwner>& more) {
+  const base::Lock lock(given_mutex);
+  for (const FileOwner& file : more) count(file);
+  before_.insert(before_.end(), more.begin(), more.end());
+}
+
+std::vector<FileOwner> Ownership::release() noexcept {
+  const base::Lock lock(given_mutex);
+  for (const FileOwner& file : before_) uncount(file);
+  return std::exchange(before_, {});
 }
 
 Ownership& Ownership::operator=(Ownership&& other) noexcept {
   if (this != &other) {
     restore();
-    before_ = other.release();
+    before_ = std::exchange(other.before_, {});
     uid_ = other.uid_;
     gid_ = other.gid_;
   }
@@ -97,15 +159,24 @@ Ownership& Ownership::operator=(Ownership&& other) noexcept {
 
 void Ownership::give() const {
   for (const FileOwner& file : before_) {
-    if (::chown(file.path.c_str(), uid_, gid_) == 0) continue;
+    if (file.mode) {
+      if (allow_acl_user(file.path, uid_)) continue;
+    } else if (::chown(file.path.c_str(), uid_, gid_) == 0) {
+      continue;
+    }
     if (errno == EROFS || errno == EOPNOTSUPP || errno == ENOSYS) continue;
-    throw Error::system(errno, "unable to set user and group to '" + numbers(uid_, gid_) + "' on '" + file.path + "'");
+    throw file.mode
+        ? Error::system(errno, "unable to let user '" + std::to_string(uid_) + "' read '" + file.path + "'")
+        : Error::system(errno, "unable to set user and group to '" + numbers(uid_, gid_) + "' on '" + file.path + "'");
   }
 }
 
 void Ownership::restore(const FileOwner& file) const noexcept {
+  const base::Lock lock(given_mutex);
+  if (!uncount(file)) return;
+  // Nobody can be told of a failure here: a right that stays is the worst that follows.
+  if (file.mode) return forbid_acl_user(file.path, uid_, *file.mode);
   struct stat status{};
-  // Nobody can be told of a failure here: an owner that stays is the worst that follows.
   if (::stat(file.path.c_str(), &status) == 0 && status.st_uid == uid_ && status.st_gid == gid_)
     static_cast<void>(!::chown(file.path.c_str(), file.uid, file.gid));
 }

@@ -2,6 +2,7 @@
 
 #include <sys/types.h>
 
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -21,42 +22,47 @@ struct FileOwner {
   std::string path;
   uid_t uid;
   gid_t gid;
+  std::optional<mode_t> mode = {};  ///< of one that was given for reading: its owner stays, an entry of its ACL is made
   friend bool operator==(const FileOwner&, const FileOwner&) = default;
 };
 
 /// The files given to the emulator's user while a domain runs (dynamic_ownership). They go back to whom they belonged
-/// to at the end of this object's life, the last first; one that meanwhile belongs to a third stays with that one.
+/// to at the end of this object's life, the last first; one that meanwhile belongs to a third stays with that one, and
+/// one that other objects of this process have goes with the last of them.
 class Ownership {
  public:
   Ownership() = default;
   /// Records the owners of those files that do not have this owner yet, and changes nothing: the caller makes before()
   /// durable first, so that a daemon killed after give() can restore. Throws Error: SYSTEM_ERROR for a missing file.
   static Ownership record(const std::vector<std::string>& paths, uid_t uid, gid_t gid);
+  /// Records in the same way what the user is to read and not to write, where others may not read it anyway.
+  void record_readable(const std::vector<std::string>& paths);
   /// Takes over what an earlier daemon recorded.
-  static Ownership adopt(std::vector<FileOwner> before, uid_t uid, gid_t gid) {
-    return Ownership(std::move(before), uid, gid);
+  static Ownership adopt(const std::vector<FileOwner>& before, uid_t uid, gid_t gid) {
+    Ownership ownership(uid, gid);
+    ownership.add(before);
+    return ownership;
   }
 
-  Ownership(Ownership&& other) noexcept : before_(std::move(other.before_)), uid_(other.uid_), gid_(other.gid_) {
-    other.before_.clear();
-  }
+  Ownership(Ownership&& other) noexcept
+      : before_(std::exchange(other.before_, {})), uid_(other.uid_), gid_(other.gid_) {}
   Ownership& operator=(Ownership&& other) noexcept;
   ~Ownership() { restore(); }
 
   /// Gives the recorded files. Throws Error: SYSTEM_ERROR "unable to set user and group to '64055:64055' on '/a'". A
-  /// file system that is read-only or has no owners is left as it is, as libvirt does.
+  /// file system that is read-only or has no owners, or no ACLs, is left as it is, as libvirt does.
   void give() const;
 
   const std::vector<FileOwner>& before() const { return before_; }
   /// Takes more files in, recorded elsewhere.
-  void add(const std::vector<FileOwner>& more) { before_.insert(before_.end(), more.begin(), more.end()); }
+  void add(const std::vector<FileOwner>& more);
   /// Restores one file and forgets it.
   void give_back(const std::string& path) noexcept;
   /// Lets the files stay as they are; gives the record.
-  std::vector<FileOwner> release() { return std::exchange(before_, {}); }
+  std::vector<FileOwner> release() noexcept;
 
  private:
-  Ownership(std::vector<FileOwner> before, uid_t uid, gid_t gid) : before_(std::move(before)), uid_(uid), gid_(gid) {}
+  Ownership(uid_t uid, gid_t gid) : uid_(uid), gid_(gid) {}
   void restore(const FileOwner& file) const noexcept;
   void restore() noexcept;
 

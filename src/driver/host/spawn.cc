@@ -21,6 +21,7 @@
 
 #include "base/mutex.h"
 #include "driver/core/error.h"
+#include "driver/host/proc.h"
 
 namespace host {
 namespace {
@@ -71,6 +72,25 @@ struct Plan {
   pid_t parent;
 };
 
+/// What an administrator gave the daemon, and not what it starts: its place when memory is short, its priorities,
+/// processors and nodes, its keys, and capabilities that a change of user would leave. Where it may not be changed, it
+/// stays.
+void become_ordinary() {
+  const int score = ::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+  if (score >= 0) static_cast<void>(!::write(score, "0", 1));
+  const sched_param none{};
+  ::sched_setscheduler(0, SCHED_OTHER, &none);
+  ::setpriority(PRIO_PROCESS, 0, 0);
+  ::syscall(SYS_ioprio_set, 1, 0, 0);  // IOPRIO_WHO_PROCESS
+  std::array<unsigned long, 128> all_cpus;
+  all_cpus.fill(~0ul);
+  ::syscall(SYS_sched_setaffinity, 0, sizeof all_cpus, all_cpus.data());
+  ::syscall(SYS_set_mempolicy, 0, nullptr, 0);  // MPOL_DEFAULT
+  ::syscall(SYS_keyctl, 1, nullptr);            // KEYCTL_JOIN_SESSION_KEYRING, a new one
+  ::prctl(PR_SET_SECUREBITS, 0);
+  ::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+}
+
 /// Runs in the child, by system calls only. Identities change by the bare calls: libc's would wait for the threads that
 /// are in the parent alone.
 [[noreturn]] void run_child(const Plan& plan) {
@@ -87,6 +107,7 @@ struct Plan {
   ::prctl(PR_SET_PDEATHSIG, 0);
   ::setsid();
   ::umask(config.umask);
+  become_ordinary();
   // The C library keeps two signals from its callers, which a parent may have ignored all the same: ask the kernel.
   constexpr std::array<std::uint64_t, 4> standard{};  // the kernel's struct sigaction, all zero: SIG_DFL
   for (int number = 1; number < NSIG; ++number) ::syscall(SYS_rt_sigaction, number, &standard, nullptr, 8);
@@ -252,6 +273,22 @@ Identity identity_of(uid_t uid, gid_t gid, const std::vector<gid_t>& extra) {
   for (const gid_t group : extra)
     if (std::find(identity.groups.begin(), identity.groups.end(), group) == identity.groups.end())
       identity.groups.push_back(group);
+  return identity;
+}
+
+std::optional<Identity> identity_of_process(pid_t pid) {
+  const auto status = proc::text("/proc/" + std::to_string(pid) + "/status");
+  if (!status) return std::nullopt;
+  // Real, effective, saved and of the file system.
+  const auto effective = [&](std::string_view key) -> std::optional<std::uint64_t> {
+    const auto all = proc::words(proc::field(*status, key).value_or(""));
+    return all.size() < 2 ? std::nullopt : proc::number(all[1]);
+  };
+  const auto uid = effective("Uid"), gid = effective("Gid");
+  if (!uid || !gid) return std::nullopt;
+  Identity identity{static_cast<uid_t>(*uid), static_cast<gid_t>(*gid), {}};
+  for (const std::string_view group : proc::words(proc::field(*status, "Groups").value_or("")))
+    identity.groups.push_back(static_cast<gid_t>(proc::number(group).value_or(identity.gid)));
   return identity;
 }
 

@@ -41,9 +41,10 @@ struct Child {
   base::UniqueFd pidfd;  ///< readable once it ended; close-on-exec
 };
 
-/// Starts a program in a session of its own, with standard input from /dev/null, no signal blocked, ignored or handled.
-/// Returns once the program itself runs. Throws Error: SYSTEM_ERROR with the step that failed in the child ("cannot
-/// execute
+/// Starts a program in a session of its own, with standard input from /dev/null, no signal blocked, ignored or handled,
+/// and as far as this process may with an ordinary process' OOM score, priorities, processors, keyring and
+/// capabilities. Returns once the program itself runs. Throws Error: SYSTEM_ERROR with the step that failed in the
+/// child ("cannot execute
 /// '/usr/bin/x': Permission denied"); then no process is left. Safe with threads: the child makes system calls only.
 Child spawn(const SpawnConfig& config);
 
@@ -62,5 +63,7 @@ uid_t user_id(const std::string& text);
 gid_t group_id(const std::string& text);
 /// All groups of a user, the primary one too; `extra` added when not among them.
 Identity identity_of(uid_t uid, gid_t gid, const std::vector<gid_t>& extra = {});
+/// Who a process runs as; nothing where it is gone.
+std::optional<Identity> identity_of_process(pid_t pid);
 
 }  // namespace host

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 
 #include "driver/core/error.h"
+#include "driver/host/backing.h"
 #include "driver/host/facts.h"
 #include "driver/host/tap.h"
 
@@ -13,10 +14,17 @@ void require_image(const domain::Disk& disk) {
                      disk.source_type == domain::Disk::Source::block ? host::FileKind::block : host::FileKind::regular);
 }
 
-host::ImageLock lock_image(const domain::Disk& disk) {
-  return host::ImageLock::take(disk.source, disk.readonly    ? host::ImageUse::read_only
-                                            : disk.shareable ? host::ImageUse::shared
-                                                             : host::ImageUse::exclusive);
+std::vector<std::string> backing_files(const domain::Disk& disk) {
+  return disk.format == domain::Disk::Format::qcow2 ? host::backing_files(disk.source) : std::vector<std::string>();
+}
+
+std::vector<host::ImageLock> lock_images(const domain::Disk& disk, const std::vector<std::string>& backing) {
+  std::vector<host::ImageLock> locks;
+  locks.push_back(host::ImageLock::take(disk.source, disk.readonly    ? host::ImageUse::read_only
+                                                     : disk.shareable ? host::ImageUse::shared
+                                                                      : host::ImageUse::exclusive));
+  for (const std::string& file : backing) locks.push_back(host::ImageLock::take(file, host::ImageUse::read_only));
+  return locks;
 }
 
 TapFds open_tap(domain::Interface& interface, bool kvm) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "base/unique_fd.h"
@@ -12,8 +13,10 @@ namespace instance {
 
 /// Throws Error as host::require_file().
 void require_image(const domain::Disk& disk);
-/// Throws Error as host::ImageLock::take().
-host::ImageLock lock_image(const domain::Disk& disk);
+/// What an overlay is read from. Throws Error as host::backing_files().
+std::vector<std::string> backing_files(const domain::Disk& disk);
+/// Of a disk's image, and for reading of its `backing` files. Throws Error as host::ImageLock::take().
+std::vector<host::ImageLock> lock_images(const domain::Disk& disk, const std::vector<std::string>& backing);
 
 /// The ends of an interface's tap; of vhost-net where it is used.
 struct TapFds {

@@ -93,7 +93,7 @@ Plan plan(const domain::Domain& live, domain::Device device) {
 struct Given {
   std::vector<std::pair<std::string, base::UniqueFd>> fds;  ///< under the names that the emulator gets
   emulator::Resources resources;
-  std::optional<host::ImageLock> lock;
+  std::vector<host::ImageLock> locks;
   host::Ownership ownership;
 };
 
@@ -107,7 +107,7 @@ std::vector<std::string> name_all(std::vector<base::UniqueFd> from, const std::s
 }
 
 /// Checks and takes what the device needs. `opened`: an image is handed over open. Blocks: for the pool.
-Given take_from_host(domain::Device& device, bool kvm, bool opened, const Settings& settings) {
+Given take_from_host(domain::Device& device, bool kvm, bool opened, bool give, const host::Identity& user) {
   Given given;
   if (auto* card = std::get_if<domain::Interface>(&device)) {
     TapFds fds = open_tap(*card, kvm);
@@ -116,14 +116,17 @@ Given take_from_host(domain::Device& device, bool kvm, bool opened, const Settin
     tap.vhost_fds = name_all(std::move(fds.vhost), "vhostfd-" + card->info.alias + "-", given);
   } else if (const auto* disk = std::get_if<domain::Disk>(&device)) {
     require_image(*disk);
-    host::ImageLock lock = lock_image(*disk);
-    if (kvm) given.lock = std::move(lock);
+    const std::vector<std::string> backing = backing_files(*disk);
+    given.locks = lock_images(*disk, backing);
+    if (!kvm) given.locks.clear();  // a QEMU locks by itself
     if (opened) {
       given.fds.emplace_back("fd-" + disk->info.alias,
                              base::open_file(disk->source, disk->readonly ? O_RDONLY : O_RDWR));
     }
-    if (settings.dynamic_ownership)
-      given.ownership = host::Ownership::record({disk->source}, settings.identity.uid, settings.identity.gid);
+    if (give) {
+      given.ownership = host::Ownership::record({disk->source}, user.uid, user.gid);
+      given.ownership.record_readable(backing);
+    }
   } else if (const auto* rng = std::get_if<domain::Rng>(&device)) {
     host::require_file(rng->backend, host::FileKind::character);
   }
@@ -157,20 +160,23 @@ Task<void> Instance::attach_device(domain::Device device) {
   if (!running_ || running_->monitor != monitor) throw Error(ErrorCode::operation_invalid, "domain is not running");
   auto [after, added] = plan(running_->live, std::move(device));
   const bool kvm = after.type == domain::Type::kvm;
+  const bool give = environment_.settings.dynamic_ownership;
   Given given = co_await environment_.loop.blocking(
-      [&, &to_add = added] { return take_from_host(to_add, kvm, opened, environment_.settings); });
+      [&, user = running_->identity, &to_add = added] { return take_from_host(to_add, kvm, opened, give, user); });
   domain::Device named = added;  // as the emulator is told of it
   if (auto* disk = std::get_if<domain::Disk>(&named); disk && opened) disk->source = "/dev/fd/fd-" + disk->info.alias;
   const auto require_same = [&] {
     if (!running_ || running_->monitor != monitor) throw Error(ErrorCode::operation_invalid, "domain is not running");
   };
   std::vector<emulator::Request> undo;
+  std::vector<host::FileOwner> taken;
   std::exception_ptr failed;
   require_same();
   const int id = running_->id;
   hold_events();  // of a device that is gone as soon as it came, too
   try {
-    running_->ownership.add(given.ownership.before());
+    taken = given.ownership.before();
+    running_->ownership.add(taken);
     save(*running_, status_);  // from here on a later daemon gives the image back
     co_await environment_.loop.blocking([&] { given.ownership.give(); });
     given.ownership.release();
@@ -190,7 +196,7 @@ Task<void> Instance::attach_device(domain::Device device) {
     const std::string alias = domain::info(added).alias;
     domain::Domain live = running_->live;
     domain::add_device(live, added);
-    if (given.lock) running_->locks.emplace(alias, std::move(*given.lock));
+    running_->locks.emplace(alias, std::move(given.locks));
     set_live(std::move(live));
     environment_.notify(*this, DeviceAdded{alias});
   } catch (...) {
@@ -199,7 +205,8 @@ Task<void> Instance::attach_device(domain::Device device) {
   if (failed) {
     std::ranges::reverse(undo);
     co_await try_all(monitor, std::move(undo));
-    if (const std::string* path = owned_file(added); path && is(id)) running_->ownership.give_back(*path);
+    for (const host::FileOwner& file : taken)
+      if (is(id)) running_->ownership.give_back(file.path);
     keep_state();
   }
   release_events(id);

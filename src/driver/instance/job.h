@@ -35,8 +35,14 @@ class Job {
 
   /// `max_queued`: stratovirt.conf's, the holder counted too; 0 leaves our own bound alone. `wait_limit`: libvirt's.
   explicit Job(unsigned max_queued = 0, std::chrono::milliseconds wait_limit = std::chrono::seconds(30))
-      : max_queued_(max_queued ? std::min<std::size_t>(max_queued, most_queued) : most_queued),
-        wait_limit_(wait_limit) {}
+      : wait_limit_(wait_limit) {
+    limit(max_queued);
+  }
+
+  /// From now on; who waits already goes on waiting.
+  void limit(unsigned max_queued) {
+    max_queued_ = max_queued ? std::min<std::size_t>(max_queued, most_queued) : most_queued;
+  }
 
   /// `name` is the call that wants the job, as "virDomainSuspend". The caller keeps the Job alive.
   core::Task<Guard> acquire(std::string name) {
@@ -83,7 +89,7 @@ class Job {
     next->timer.cancel();
   }
 
-  const std::size_t max_queued_;
+  std::size_t max_queued_;
   const std::chrono::milliseconds wait_limit_;
   bool held_ = false;
   std::string holder_;

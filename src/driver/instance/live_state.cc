@@ -96,8 +96,9 @@ std::vector<host::FileOwner> owners_of(const json& list) {
   std::vector<host::FileOwner> result;
   for (const json& item : list) {
     if (!item.is_array() || item.size() < 3) refuse("owners", item);
-    result.push_back(
-        {Members::text("owners", item[0]), whole<uid_t>("owners", item[1]), whole<gid_t>("owners", item[2])});
+    result.push_back({Members::text("owners", item[0]), whole<uid_t>("owners", item[1]),
+                      whole<gid_t>("owners", item[2]),
+                      item.size() > 3 ? std::optional(whole<mode_t>("owners", item[3])) : std::nullopt});
   }
   return result;
 }
@@ -144,7 +145,10 @@ LiveState LiveState::read(const std::string& text) {
 
 std::string LiveState::write() const {
   json list = json::array();
-  for (const host::FileOwner& owner : owners) list.push_back({owner.path, owner.uid, owner.gid});
+  for (const host::FileOwner& owner : owners) {
+    list.push_back({owner.path, owner.uid, owner.gid});
+    if (owner.mode) list.back().push_back(*owner.mode);
+  }
   json object = others;
   object.update({
       {"version", std::max(version, current_version)},

@@ -11,6 +11,7 @@
 #include "driver/core/error.h"
 #include "driver/emulator/dialect.h"
 #include "driver/host/find_process.h"
+#include "driver/host/process_stats.h"
 #include "driver/instance/backends.h"
 #include "driver/instance/instance.h"
 #include "driver/instance/probe.h"
@@ -30,12 +31,19 @@ constexpr std::size_t spare_descriptors = 16;
 /// A connection that lasted this long was one.
 constexpr std::chrono::seconds steady{60};
 
+/// Who the machine runs as, whatever the configuration says by now.
+host::Identity user_of(const LiveState& state, const host::Identity& configured) {
+  const auto process = host::process_statistics(state.pid);
+  if (!process || process->start_ticks != state.start_ticks) return configured;
+  return host::identity_of_process(state.pid).value_or(configured);
+}
+
 }  // namespace
 
 Task<void> Instance::reconnect(LiveState state, Running::Begun begun) {
   const auto self = shared_from_this();
-  const host::Identity& identity = environment_.settings.identity;
   auto found = std::make_unique<Running>(environment_.loop.context());
+  found->identity = user_of(state, environment_.settings.identity);
   found->id = state.id;
   found->live = std::move(state.live);
   found->capabilities = emulator::assumed(state.emulator ? state.emulator->kind : emulator::kind_of(found->live.type),
@@ -48,7 +56,7 @@ Task<void> Instance::reconnect(LiveState state, Running::Begun begun) {
   found->sockets = CharacterSockets(found->live);
   if (!state.hugepages.empty()) found->hugepages = host::HugepageFolder::adopt(state.hugepages);
   found->cgroup = host::Cgroup::adopt(std::move(state.cgroup));
-  found->ownership = host::Ownership::adopt(std::move(state.owners), identity.uid, identity.gid);
+  found->ownership = host::Ownership::adopt(state.owners, found->identity.uid, found->identity.gid);
   found->process.pid = state.pid;
   found->start_ticks = state.start_ticks;
   found->tainted = state.tainted;
@@ -195,8 +203,9 @@ Task<void> Instance::take_locks() {
   const std::vector<domain::Disk> disks = running_->live.disks;
   for (const domain::Disk& disk : disks) {
     try {
-      host::ImageLock lock = co_await environment_.loop.blocking([&] { return lock_image(disk); });
-      if (is(id)) running_->locks.emplace(disk.info.alias, std::move(lock));
+      std::vector<host::ImageLock> locks =
+          co_await environment_.loop.blocking([&] { return lock_images(disk, backing_files(disk)); });
+      if (is(id)) running_->locks.emplace(disk.info.alias, std::move(locks));
     } catch (const std::exception&) {  // it has it
     }
   }

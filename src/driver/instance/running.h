@@ -49,6 +49,7 @@ struct Running {
   emulator::Capabilities capabilities;
   Folder folder;
   std::optional<host::HugepageFolder> hugepages;
+  host::Identity identity{};  ///< who it runs as, whoever the next one will
   host::Ownership ownership;
   host::Cgroup cgroup;
   host::Child process;
@@ -72,7 +73,7 @@ struct Running {
   std::uint64_t version = LiveState::current_version;  ///< of the live state
   core::Signal gone;                                   ///< the process ended
   /// Of disks that were added: a StratoVirt's are held here, a QEMU locks by itself. By alias.
-  std::map<std::string, host::ImageLock> locks;
+  std::map<std::string, std::vector<host::ImageLock>> locks;
   std::set<std::string> kept;   ///< devices that the guest refused to give up, by alias
   std::set<std::string> going;  ///< devices that are gone, whose back ends are being removed, by alias
   core::Signal removal;         ///< a device is gone from the machine, or one is kept

@@ -45,12 +45,12 @@ void refuse_unkept_promises(const core::Conf& conf) {
   }
 }
 
-/// Debian's and Fedora's users for emulators, root where the host has neither.
-host::Identity default_identity() {
+/// Debian's and Fedora's users for emulators.
+std::optional<host::Identity> default_identity() {
   for (const char* user : {"libvirt-qemu", "qemu"}) {
     if (const passwd* entry = getpwnam(user)) return host::identity_of(entry->pw_uid, entry->pw_gid);
   }
-  return {0, 0, {}};
+  return {};
 }
 
 }  // namespace
@@ -62,9 +62,11 @@ Settings Settings::read(const core::Conf& conf, bool privileged) {
   if (const auto sandbox = conf.integer("seccomp_sandbox")) settings.seccomp_sandbox = *sandbox != 0;
   settings.max_queued = conf.unsigned_integer("max_queued").value_or(0);
   if (privileged) {
-    settings.identity = default_identity();
     const auto user = conf.string("user");
     const auto group = conf.string("group");
+    const auto identity = default_identity();
+    settings.identity = identity.value_or(host::Identity{});
+    settings.root_unasked = !user && !identity;
     if (user || group) {
       const uid_t uid = user ? host::user_id(*user) : settings.identity.uid;
       const gid_t gid = group ? host::group_id(*group) : settings.identity.gid;

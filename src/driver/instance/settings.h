@@ -14,6 +14,7 @@ namespace instance {
 /// stratovirt.conf: qemu.conf's keys as far as they have a meaning here.
 struct Settings {
   host::Identity identity{};      ///< user, group: who the emulators run as
+  bool root_unasked = false;      ///< which is root, though nobody wrote so: the host has no user for them
   bool dynamic_ownership = true;  ///< give them their files at start and restore at stop
   bool seccomp_sandbox = true;
   unsigned max_queued = 0;  ///< who holds a domain's job and who waits for it; 0 is no limit of the administrator's

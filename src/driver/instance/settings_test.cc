@@ -20,6 +20,7 @@ TEST(Settings, AnEmptyFileGivesTheDefaults) {
   const Settings settings = read("");
   const passwd* user = getpwnam("libvirt-qemu") ? getpwnam("libvirt-qemu") : getpwnam("qemu");
   EXPECT_EQ(settings.identity.uid, user ? user->pw_uid : 0);
+  EXPECT_EQ(settings.root_unasked, !user);
   EXPECT_TRUE(settings.dynamic_ownership);
   EXPECT_TRUE(settings.seccomp_sandbox);
   EXPECT_EQ(settings.max_queued, 0U);
@@ -32,6 +33,7 @@ TEST(Settings, WhatIsWrittenCounts) {
       "max_queued = 7\nnvram = [\"/a/CODE.fd:/a/VARS.fd\", \"/b:/c\"]\n");
   EXPECT_EQ(settings.identity.uid, 1234U);
   EXPECT_EQ(settings.identity.gid, 0U);
+  EXPECT_FALSE(settings.root_unasked);
   EXPECT_FALSE(settings.dynamic_ownership);
   EXPECT_FALSE(settings.seccomp_sandbox);
   EXPECT_EQ(settings.max_queued, 7U);

@@ -5,12 +5,14 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/post.hpp>
 #include <csignal>
 #include <ctime>
 #include <filesystem>
 #include <functional>
+#include <iterator>
 
 #include "base/file.h"
 #include "driver/core/error.h"
@@ -113,10 +115,16 @@ std::string default_nvram_template(const domain::Domain& domain, const Settings&
 }
 
 /// Everything the host must give, in the order of cost: checks first. Blocks: for the pool.
-Prepared prepare(const Environment& environment, domain::Domain domain, int id, std::unique_ptr<Running> running) {
-  const Settings& settings = environment.settings;
+Prepared prepare(const core::Layout& layout, const Settings& settings, domain::Domain domain, int id,
+                 std::unique_ptr<Running> running) {
   Prepared out;
   out.running = std::move(running);
+  if (settings.root_unasked) {
+    throw Error(
+        ErrorCode::config_unsupported,
+        "the host has no user 'libvirt-qemu' or 'qemu' to run emulators as: have systemd-sysusers make one and "
+        "the daemon read its configuration again, or write user = \"root\" in stratovirt.conf to run them as root");
+  }
   const std::string program = emulator_program(domain);
   if (domain.type == domain::Type::kvm) {
     if (const auto kvm = host::kvm(); !kvm.available) {
@@ -138,15 +146,18 @@ Prepared prepare(const Environment& environment, domain::Domain domain, int id, 
   const auto gid = settings.identity.gid;
   const std::string short_name = "domain-" + std::to_string(id) + "-" + safe_name(domain.name, name_in_folder);
 
+  std::vector<std::string> backing;
   for (const domain::Disk& disk : domain.disks) {
-    auto lock = lock_image(disk);
-    if (domain.type == domain::Type::kvm) out.locks.push_back(std::move(lock));
+    const std::vector<std::string> files = backing_files(disk);
+    std::vector<host::ImageLock> locks = lock_images(disk, files);
+    if (domain.type == domain::Type::kvm) std::ranges::move(locks, std::back_inserter(out.locks));
+    backing.insert(backing.end(), files.begin(), files.end());
   }
-  const std::string folder = environment.layout.state + "/" + short_name;
+  const std::string folder = layout.state + "/" + short_name;
   std::filesystem::remove_all(folder);
   base::make_folders(folder, 0700);
   out.running->folder = Folder(folder);
-  if (!environment.layout.session && chown(folder.c_str(), uid, gid) < 0)
+  if (!layout.session && chown(folder.c_str(), uid, gid) < 0)
     throw Error::system(errno, "cannot give '" + folder + "'");
 
   out.resources.program = program;
@@ -194,10 +205,16 @@ Prepared prepare(const Environment& environment, domain::Domain domain, int id, 
   }
   std::vector<std::string> files = make_character_files(domain);
   for (std::string& path : owned_files(domain)) files.push_back(std::move(path));
-  if (settings.dynamic_ownership) out.running->ownership = host::Ownership::record(files, uid, gid);
+  if (settings.dynamic_ownership) {
+    out.running->ownership = host::Ownership::record(files, uid, gid);
+    out.running->ownership.record_readable(backing);
+  } else {
+    out.running->ownership = host::Ownership::adopt({}, uid, gid);  // to which disks may be added
+  }
   out.running->cgroup = host::Cgroup::make(short_name);
   if (domain.cputune.shares) out.running->cgroup.set_shares(*domain.cputune.shares);
   out.running->id = id;
+  out.running->identity = settings.identity;
   out.running->live = std::move(domain);
   return out;
 }
@@ -250,6 +267,7 @@ host::Child spawn_emulator(const Prepared& prepared, const emulator::Command& co
   const auto groups = prepared.running->cgroup.join_fds();
   for (const base::UniqueFd& fd : groups) config.cgroup.push_back(fd.get());
   config.folder = prepared.running->folder.path();
+  config.limits = {{RLIMIT_CORE, 0}};  // it would be the guest's memory
   config.before = std::move(before);
   return host::spawn(config);
 }
@@ -288,8 +306,9 @@ Task<void> Instance::start(domain::Domain description, int id, bool paused) {
 
 Task<void> Instance::launch(domain::Domain description, int id, bool paused) {
   auto fresh = std::make_unique<Running>(environment_.loop.context());
+  const Settings settings = environment_.settings;  // which a reload may change meanwhile
   Prepared prepared = co_await environment_.loop.blocking(
-      [&] { return prepare(environment_, std::move(description), id, std::move(fresh)); });
+      [&] { return prepare(environment_.layout, settings, std::move(description), id, std::move(fresh)); });
   const emulator::Command command =
       emulator::command_line(prepared.running->live, prepared.resources, prepared.running->capabilities);
   const Log log = open_log(log_path(environment_.layout, *this), command);
@@ -298,7 +317,7 @@ Task<void> Instance::launch(domain::Domain description, int id, bool paused) {
   try {
     begun.process = co_await environment_.loop.blocking([&] {
       begun.ownership.give();
-      return spawn_emulator(prepared, command, log.fd.get(), environment_.settings, environment_.layout.session,
+      return spawn_emulator(prepared, command, log.fd.get(), settings, environment_.layout.session,
                             [&](pid_t pid) {  // there is no emulator that a later daemon would not find
                               begun.process.pid = pid;
                               begun.start_ticks =
