@@ -9,8 +9,10 @@
 #include <boost/asio/signal_set.hpp>
 #include <csignal>
 #include <filesystem>
+#include <functional>
 #include <iostream>
 #include <optional>
+#include <utility>
 
 #include "base/file.h"
 #include "driver/api/client.h"
@@ -27,6 +29,14 @@ struct Options {
   std::string config, pid_file, root;
   unsigned timeout = 0;  ///< seconds without a client or a running domain; 0: never ends
 };
+
+/// SIGHUP waits, or comes.
+void let_hangup(int how) {
+  sigset_t hangup;
+  sigemptyset(&hangup);
+  sigaddset(&hangup, SIGHUP);
+  pthread_sigmask(how, &hangup, nullptr);
+}
 
 core::Conf load(const std::string& path, bool required) {
   if (!required && access(path.c_str(), F_OK) < 0) return {};
@@ -45,14 +55,85 @@ core::Task<void> end_when_idle(core::Loop* loop, rpc::Server* server, registry::
   }
 }
 
+/// What the administrator has written.
+struct Written {
+  core::Conf daemon;  ///< virtstratovirtd.conf
+  service::Config config;
+  instance::Settings settings;  ///< stratovirt.conf
+};
+
+/// Throws Error. Blocks: once others are served, for the pool.
+Written read_configuration(const core::Layout& layout, const std::string& named) {
+  core::Conf daemon = load(named.empty() ? layout.conf + "/virtstratovirtd.conf" : named, !named.empty());
+  service::Config config = service::Config::read(daemon);
+  return {std::move(daemon), std::move(config),
+          instance::Settings::read(load(layout.conf + "/stratovirt.conf", false), getuid() == 0)};
+}
+
+/// All that serves.
+struct Daemon {
+  const core::Layout& layout;
+  const std::string& config_file;
+  const Written& started;        ///< the configuration as this daemon found it
+  instance::Settings& settings;  ///< in force
+  core::Loop& loop;
+  registry::Registry& registry;
+  api::Driver& driver;
+  rpc::Server& server;
+};
+
+/// Takes over what has been written anew, where all of it can be understood.
+core::Task<void> reload(Daemon* daemon) {
+  try {
+    Written now =
+        co_await daemon->loop.blocking([&] { return read_configuration(daemon->layout, daemon->config_file); });
+    daemon->settings = std::move(now.settings);
+    daemon->registry.reconfigured();
+    daemon->server.set_limits(now.config.limits);
+    std::string waiting;
+    for (const std::string& key : service::Config::read_at_start(daemon->started.daemon.changed(now.daemon)))
+      waiting += (waiting.empty() ? "" : ", ") + key;
+    spdlog::info("the configuration has been read again");
+    if (!waiting.empty()) spdlog::warn("has an effect once the daemon is started again: {}", waiting);
+  } catch (const std::exception& error) {
+    spdlog::error("the configuration stays as it was: {}", error.what());
+  }
+}
+
+/// SIGHUP, as libvirtd: however many come while one is under way, one more follows.
+core::Task<void> reload_on_hangup(Daemon* daemon, core::asio::signal_set* hangup) {
+  bool asked = false;
+  core::Signal again(daemon->loop.context());
+  std::function<void()> listen = [&] {
+    hangup->async_wait([&](const boost::system::error_code& error, int) {
+      if (error) return;
+      asked = true;
+      again.notify();
+      listen();
+    });
+  };
+  listen();
+  for (;;) {
+    if (!std::exchange(asked, false)) {
+      co_await again.wait();
+      continue;
+    }
+    co_await reload(daemon);
+  }
+}
+
+/// The orderly end. Machines go on, but for those that go with a client.
+core::Task<void> end(Daemon* daemon) {
+  co_await api::destroy_all_runs(&daemon->driver);
+  daemon->loop.stop();
+}
+
 void serve(const Options& options, service::Background* background) {
   const bool session = options.root.empty() && getuid() != 0;
   const core::Layout layout = session ? core::Layout::user() : core::Layout::system(options.root);
   layout.make();
-  const core::Conf conf =
-      load(options.config.empty() ? layout.conf + "/virtstratovirtd.conf" : options.config, !options.config.empty());
-  const service::Config config = service::Config::read(conf);
-  const auto settings = instance::Settings::read(load(layout.conf + "/stratovirt.conf", false), getuid() == 0);
+  const Written started = read_configuration(layout, options.config);
+  instance::Settings settings = started.settings;
   const base::UniqueFd lock = service::lock(layout);
 
   constexpr std::size_t pool_threads = 16;  // waits for disks, not for processors
@@ -62,15 +143,24 @@ void serve(const Options& options, service::Background* background) {
   });
   registry::Registry registry(loop, layout, settings, [](const std::string& problem) { spdlog::warn("{}", problem); });
   api::Driver driver{loop, layout, registry, {}, {}, {}};
-  for (const std::string& uri : config.uri_aliases)  // of a system's daemon, or of a user's
+  for (const std::string& uri : started.config.uri_aliases)  // of a system's daemon, or of a user's
     if (uri.ends_with(session ? "/session" : "/system")) driver.uri_aliases.push_back(uri);
   registry.on_event([&](const auto& from, const auto& event) { api::deliver(driver, from, event); });
-  rpc::Server server(loop, config.limits,
+  rpc::Server server(loop, started.config.limits,
                      [&](rpc::Connection& connection) { return std::make_unique<api::Client>(driver, connection); });
+  Daemon daemon{layout, options.config, started, settings, loop, registry, driver, server};
 
   std::optional<service::SocketFiles> sockets;
   core::asio::signal_set signals(loop.context(), SIGTERM, SIGINT, SIGQUIT);
-  signals.async_wait([&](const boost::system::error_code&, int) { loop.stop(); });
+  signals.async_wait([&](const boost::system::error_code&, int) {
+    signals.async_wait([&](const boost::system::error_code& error, int) {  // who says it twice does not want to wait
+      if (!error) loop.stop();
+    });
+    loop.spawn(end(&daemon));
+  });
+  core::asio::signal_set hangup(loop.context(), SIGHUP);
+  let_hangup(SIG_UNBLOCK);  // one that came meanwhile comes now
+  loop.spawn(reload_on_hangup(&daemon, &hangup));
   std::exception_ptr failed;  // a daemon that cannot serve ends
   loop.spawn([](auto* recovered, auto* to, auto* where, auto* how, auto* made, auto* behind, core::Loop* of,
                 std::exception_ptr* why) -> core::Task<void> {
@@ -84,7 +174,7 @@ void serve(const Options& options, service::Background* background) {
       *why = std::current_exception();
       of->stop();
     }
-  }(&registry, &server, &layout, &config, &sockets, background, &loop, &failed));
+  }(&registry, &server, &layout, &started.config, &sockets, background, &loop, &failed));
   if (options.timeout) loop.spawn(end_when_idle(&loop, &server, &registry, std::chrono::seconds(options.timeout)));
   if (!options.pid_file.empty()) base::replace_file(options.pid_file, std::to_string(getpid()) + "\n", 0644);
   struct End {  // what is under way goes before that to which it refers, whether run() returns or throws
@@ -106,6 +196,7 @@ void serve(const Options& options, service::Background* background) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  let_hangup(SIG_BLOCK);  // until it can be heard: it asks for the configuration to be read again, and ends nothing
   Options options;
   CLI::App app("virtstratovirtd: the libvirt driver for StratoVirt");
   app.add_flag("-d,--daemon", options.daemonize, "Run as a daemon");

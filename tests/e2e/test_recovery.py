@@ -1,5 +1,6 @@
 """What the death of a daemon or of an emulator leaves, and what the next daemon makes of it."""
 
+import concurrent.futures
 import json
 import os
 import pathlib
@@ -213,6 +214,28 @@ def test_a_stale_socket_is_replaced_and_a_served_one_is_not(mortal, program):
     mortal.start()
 
 
+def test_what_starts_with_the_host_does_so_once_a_boot(mortal, image):
+    mark = mortal.state / "autostarted"
+    assert mark.stat().st_mode & 0o777 == 0o600
+    mortal.define(xml.bare("with-host"))
+    mortal.virsh("autostart", "with-host")
+    for again in (mortal.killed, lambda: (mortal.server.stop(), mortal.start())):
+        again()
+        assert mortal.seen("with-host").startswith("shut off")
+    for made in ("", mark.read_text()):  # libvirt's mark is empty
+        mortal.server.stop()
+        mark.write_text(made)
+        mortal.start()
+        assert mortal.seen("with-host").startswith("shut off")
+    mortal.server.stop()
+    mark.write_text("00000000-0000-4000-8000-000000000000\n")  # of another boot, in a folder that outlived it
+    mortal.start()
+    assert mortal.seen("with-host") == "running (booted)"
+    mortal.virsh("destroy", "with-host")
+    mortal.killed()
+    assert mortal.seen("with-host").startswith("shut off")
+
+
 def test_autostart(mortal, image):
     path = image()
     mortal.define(xml.bare("with-host"))
@@ -221,12 +244,68 @@ def test_autostart(mortal, image):
         mortal.virsh("autostart", name)
     path.unlink()
     mortal.server.stop()
+    (mortal.state / "autostarted").unlink()  # as a boot does
     mortal.start()
     assert mortal.seen("with-host") == "running (booted)" and mortal.seen("broken") == "shut off (failed)"
     assert "broken" in mortal.server.tail() and str(path) in mortal.server.tail()
     pid = mortal.pid("with-host")
     mortal.killed()
     assert mortal.pid("with-host") == pid
+
+
+def test_autodestroy_goes_with_the_daemons_orderly_end(mortal):
+    """Which ends every connection, libvirtd's too; killed, it ends nothing."""
+    autodestroy = PAUSED | libvirt.VIR_DOMAIN_START_AUTODESTROY
+    with mortal.connected() as connection:
+        connection.createXML(xml.bare("gone"), autodestroy)
+        connection.defineXML(xml.bare("stays")).createWithFlags(PAUSED)
+        pids = {name: mortal.pid(name) for name in ("gone", "stays")}
+        assert mortal.server.stop() == 0
+    assert not pathlib.Path(f"/proc/{pids['gone']}").exists()
+    mortal.start()
+    assert mortal.virsh.names("--all") == {"stays"} and mortal.pid("stays") == pids["stays"]
+    with mortal.connected() as connection:
+        connection.createXML(xml.bare("left"), autodestroy)
+        mortal.killed()
+    assert mortal.seen("left").startswith("paused")
+
+
+HOLD = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <unistd.h>
+int fsync(int fd) {
+  while (access(getenv("HOLD"), F_OK) == 0) usleep(10000);
+  return ((int (*)(int))dlsym(RTLD_NEXT, "fsync"))(fd);
+}
+"""
+
+
+def test_a_device_that_goes_while_something_else_is_written_stays_gone(unstarted, guest_files, root_disk, image, base):
+    """The disk of the definitions is held up, as a busy one would be, until the guest has given the device up."""
+    library, hold = base / "hold.so", base / "hold"
+    subprocess.run(["clang-19", "-shared", "-fPIC", "-o", library, "-x", "c", "-", "-ldl"], input=HOLD, text=True, check=True)
+    mortal = unstarted.start(LD_PRELOAD=str(library), HOLD=str(hold))
+    guests = xml.disk(image(), "vdb", "<alias name='ua-second'/>")
+    mortal.define(xml.linux("linux", guest_files(), root_disk(), devices=guests))
+    mortal.virsh("start", "linux")
+    with Console(mortal.server.uri, "linux") as console:
+        console.connected().login()
+        console.leave()
+    with mortal.connected() as connection:
+        domain = connection.lookupByName("linux")
+        domain.detachDeviceAlias("ua-second", libvirt.VIR_DOMAIN_AFFECT_LIVE)
+        hold.touch()
+        both = libvirt.VIR_DOMAIN_AFFECT_LIVE | libvirt.VIR_DOMAIN_AFFECT_CONFIG
+        with concurrent.futures.ThreadPoolExecutor(1) as other:
+            written = other.submit(domain.setMetadata, libvirt.VIR_DOMAIN_METADATA_TITLE, "a title", None, None, both)
+            until(lambda: "ua-second" not in domain.XMLDesc(), "the guest to give its disk up", 60)
+            assert not written.done()
+            hold.unlink()
+            written.result()
+        assert "a title" in domain.XMLDesc() and "ua-second" not in domain.XMLDesc()
+        assert "ua-second" in domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
 
 
 GARBAGE = {

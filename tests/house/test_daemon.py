@@ -197,6 +197,92 @@ def test_a_tcp_socket_handed_over_without_that_word_is_refused(root):
     assert process.returncode == 1
 
 
+def log_of(root):
+    return (root.path / "log").read_text()
+
+
+def start_logging(root, *options, **more):
+    log = open(root.path / "log", "w")
+    process = subprocess.Popen([DAEMON, "--root", root.path, "-v", *options], stdin=subprocess.DEVNULL, stdout=log, stderr=log, **more)
+    root.processes.append(process)
+    return process
+
+
+def reloads(root):
+    return log_of(root).count("has been read again")
+
+
+def test_a_hangup_has_the_configuration_read_again(root):
+    root.configure("max_clients = 20\n")
+    process = start_logging(root)
+    wait(lambda: served(at(root.socket)), "the daemon to serve")
+    root.configure(f'max_clients = 1\nunix_sock_dir = "{root.path}"\nmax_queued_clients = 7\n')
+    process.send_signal(signal.SIGHUP)
+    wait(lambda: "started again: unix_sock_dir, max_queued_clients" in log_of(root), "the rest to be named")
+    with socket.socket(socket.AF_UNIX) as client, socket.socket(socket.AF_UNIX) as next_one:
+        client.connect(str(root.socket))
+        next_one.connect(str(root.socket))
+        next_one.settimeout(1)
+        next_one.sendall(b"\0\0\0\5x")  # a client that is let in and says this is hung up on
+        with pytest.raises(TimeoutError):
+            next_one.recv(1)
+        root.configure("max_clients = 20\n")
+        process.send_signal(signal.SIGHUP)
+        next_one.settimeout(LIMIT)
+        assert next_one.recv(1) == b""
+    assert served(at(root.socket)) and process.poll() is None
+
+
+@pytest.mark.parametrize("file, text, says", [("virtstratovirtd.conf", "half a line\n", "virtstratovirtd.conf:1"),
+                                             ("virtstratovirtd.conf", 'max_clients = 1\nauth_unix_rw = "polkit"\n', "auth_unix_rw"),
+                                             ("stratovirt.conf", 'user = "nobody-of-this-name"\n', "nobody-of-this-name"),
+                                             ("stratovirt.conf", 'lock_manager = "sanlock"\n', "lock_manager")])
+def test_a_hangup_with_what_it_cannot_keep_changes_nothing(root, file, text, says):
+    root.configure("max_clients = 20\n")
+    process = start_logging(root)
+    wait(lambda: served(at(root.socket)), "the daemon to serve")
+    root.configure("max_clients = 1\n")
+    (root.path / "etc/libvirt" / file).write_text(text)
+    process.send_signal(signal.SIGHUP)
+    wait(lambda: "stays as it was: " in log_of(root), "the refusal")
+    assert says in log_of(root) and reloads(root) == 0
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(root.socket))
+        assert served(at(root.socket))
+
+
+def test_hangups_at_every_moment_end_nothing(root):
+    for moment in (0, 0.002, 0.005, 0.01, 0.03):
+        process = start_logging(root, preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP]))
+        time.sleep(moment)
+        process.send_signal(signal.SIGHUP)
+        wait(lambda: served(at(root.socket)) and reloads(root) >= 1, "the daemon to serve and to have heard")
+        for _ in range(2000):
+            process.send_signal(signal.SIGHUP)
+        before = reloads(root)
+        process.send_signal(signal.SIGHUP)
+        wait(lambda: reloads(root) > before, "one more reload")
+        process.terminate()
+        assert process.wait(LIMIT) == 0 and not root.socket.exists()
+
+
+def test_started_by_hand_it_outlives_its_terminal(root):
+    shell = subprocess.Popen(["script", "-qec", f"bash -ic '{DAEMON} --root {root.path} -p {root.path}/pid & sleep 100'", "/dev/null"],
+                             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait(lambda: (root.path / "pid").exists() and served(at(root.socket)), "the daemon to serve")
+    pid = int((root.path / "pid").read_text())
+    try:
+        shell.kill()  # with which the terminal is gone
+        shell.wait()
+        wait(lambda: not os.path.exists(f"/proc/{os.getsid(pid)}"), "the shell to go with its terminal")
+        assert served(at(root.socket))
+        os.kill(pid, signal.SIGTERM)
+        wait(lambda: not (root.path / "pid").exists(), "the orderly end")
+    finally:
+        if (root.path / "pid").exists():
+            os.kill(pid, signal.SIGKILL)
+
+
 def test_an_ordinary_user_has_a_daemon_of_their_own(root):
     if os.geteuid() != 0:
         pytest.skip("only root can become another user")

@@ -223,6 +223,17 @@ std::vector<std::string> Conf::keys() const {
   return keys;
 }
 
+std::vector<std::string> Conf::changed(const Conf& other) const {
+  std::vector<std::string> changed;
+  for (const std::string& key : keys()) {
+    const Value* now = other.find(key);
+    if (now == nullptr || *now != *find(key)) changed.push_back(key);
+  }
+  for (std::string& key : other.keys())
+    if (!has(key)) changed.push_back(std::move(key));
+  return changed;
+}
+
 std::string Conf::where(std::string_view key) const {
   const Value* value = find(key);
   return value == nullptr ? name_ : name_ + ":" + std::to_string(value->line);

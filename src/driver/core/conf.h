@@ -29,9 +29,12 @@ class Conf {
     struct Number {
       std::int64_t value;
       bool minus;
+      friend bool operator==(const Number&, const Number&) = default;
     };
     std::variant<Number, std::string, List> of;
     int line;
+    /// Wherever they stand.
+    friend bool operator==(const Value& one, const Value& other) { return one.of == other.of; }
   };
 
   /// An empty configuration, as of a file that is not there.
@@ -51,6 +54,9 @@ class Conf {
   std::optional<std::vector<std::string>> strings(std::string_view key) const;
   /// A mode written as "0770", octal in a string as in unix_sock_rw_perms; INTERNAL_ERROR for anything else.
   std::optional<unsigned> mode(std::string_view key) const;
+
+  /// The keys whose values are others in `other`, or that only one of the two has.
+  std::vector<std::string> changed(const Conf& other) const;
 
   bool has(std::string_view key) const { return find(key) != nullptr; }
   /// Every key once, in order of writing: for finding those that nobody knows.

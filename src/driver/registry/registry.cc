@@ -377,6 +377,28 @@ Task<void> Registry::recover() {
   }
   co_await recover_all_running();
   give_back_unused();
+  co_await start_with_host();
+}
+
+void Registry::reconfigured() {
+  for (const auto& [uuid, one] : by_uuid_) one->job().limit(settings_.max_queued);
+}
+
+/// A later daemon leaves alone what an administrator has shut off since. libvirt's mark, which here says of which boot
+/// it is: without XDG_RUNTIME_DIR the folder outlives the host. Made last: what a daemon that is ended amid this had
+/// not come to is the next one's.
+Task<void> Registry::start_with_host() {
+  const std::string mark = layout_.state + "/autostarted";
+  std::string boot;
+  try {
+    constexpr std::size_t longest = 4096;
+    boot = base::read_file("/proc/sys/kernel/random/boot_id", longest);
+    const auto made = base::read_file_if_exists(mark, longest);
+    if (made && (made->empty() || *made == boot)) co_return;
+  } catch (const std::exception& error) {
+    problem_(std::string("what is to start with the host is left alone: ") + error.what());
+    co_return;
+  }
   for (const InstancePtr& one : all()) {
     if (!one->autostart() || one->active()) continue;
     try {
@@ -385,6 +407,11 @@ Task<void> Registry::recover() {
     } catch (const std::exception& error) {
       problem_("cannot start '" + one->name() + "' with the host: " + error.what());
     }
+  }
+  try {
+    base::replace_file(mark, boot, 0600);
+  } catch (const std::exception& error) {
+    problem_(std::string("the next daemon starts again what is to start with the host: ") + error.what());
   }
 }
 

@@ -25,8 +25,11 @@ class Registry {
 
   void on_event(OnEvent on_event) { on_event_ = std::move(on_event); }
 
-  /// Reads the definitions, finds what runs, and starts what is to start with the host. Serve clients after it.
+  /// Reads the definitions, finds what runs, and starts what is to start with the host, once a boot. Serve clients
+  /// after it.
   core::Task<void> recover();
+  /// The settings are others now.
+  void reconfigured();
 
   /// Throw Error: NO_DOMAIN with libvirt's texts.
   InstancePtr by_name(const std::string& name) const;
@@ -65,6 +68,7 @@ class Registry {
   void set_unknown(const std::optional<core::Uuid>& uuid, const std::string& why);
   core::Task<void> require_settled(core::Uuid uuid);
   void give_back_unused() const;
+  core::Task<void> start_with_host();
 
   core::Loop& loop_;
   const core::Layout& layout_;

@@ -243,6 +243,31 @@ TEST_F(RegistryTest, WhatIsToStartWithTheHostStartsAndOneThatCannotIsToldOf) {
   EXPECT_THAT(problems, ElementsAre(HasSubstr("cannot start 'bad' with the host: ")));
 }
 
+TEST_F(RegistryTest, WhatIsToStartWithTheHostDoesSoOnceABoot) {
+  const std::string mark = around.layout.state + "/autostarted";
+  const auto starts = [&] {
+    begin();
+    recover();
+    const InstancePtr one = registry->by_name("good");
+    const bool active = one->active();
+    if (active) run(around.loop, one->destroy(false));
+    return active;
+  };
+  run(around.loop, registry->set_autostart(define(machine("good", 2)), true));
+  EXPECT_TRUE(starts());
+  EXPECT_FALSE(starts());
+  std::ofstream(mark) << "another boot";
+  EXPECT_TRUE(starts());
+  std::ofstream(mark) << "";  // libvirt's
+  EXPECT_FALSE(starts());
+  std::filesystem::remove(mark);
+  EXPECT_TRUE(starts());
+  std::filesystem::remove(mark);
+  std::filesystem::create_directory(mark);
+  EXPECT_FALSE(starts());
+  EXPECT_THAT(problems, ElementsAre(HasSubstr("is left alone")));
+}
+
 TEST_F(RegistryTest, WhatRanIsFoundAgainAndDamagedFilesAreToldOf) {
   const InstancePtr one = define(machine("one", 1)), gone = create(machine("gone", 2));
   run(*loop, registry->start(one, false));

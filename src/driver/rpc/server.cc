@@ -114,8 +114,17 @@ std::shared_ptr<Connection> Server::serve(base::UniqueFd socket, Peer peer, bool
 
 void Server::gone(const std::shared_ptr<Connection>& connection) {
   if (connections_.erase(connection) && connection->readonly()) --readers_;
-  for (const auto& listener : std::exchange(full_, {})) wait_client(listener);
+  listen_again();
   if (changed_) changed_(connections_.size());
+}
+
+void Server::listen_again() {
+  for (const auto& listener : std::exchange(full_, {})) wait_client(listener);
+}
+
+void Server::set_limits(const Limits& limits) {
+  limits_ = limits;
+  listen_again();
 }
 
 void Server::stop() {

@@ -48,6 +48,9 @@ class Server {
   /// Serves a socket that is already connected.
   std::shared_ptr<Connection> serve(base::UniqueFd socket, Peer peer, bool readonly);
 
+  /// Of clients that come from now on. The length of the kernel's queue stays.
+  void set_limits(const Limits& limits);
+
   std::size_t clients() const { return connections_.size(); }
   /// Called whenever clients() has changed.
   void on_clients_changed(std::function<void(std::size_t)> changed) { changed_ = std::move(changed); }
@@ -64,10 +67,11 @@ class Server {
   void accept_clients(const std::shared_ptr<Listener>& listener);
   bool full(bool readonly) const;
   void gone(const std::shared_ptr<Connection>& connection);
+  void listen_again();
 
   core::Loop& loop_;
   const std::shared_ptr<Users> users_;
-  const Limits limits_;
+  Limits limits_;
   MakeSession make_session_;
   std::function<void(std::size_t)> changed_;
   std::vector<std::shared_ptr<Listener>> listeners_;

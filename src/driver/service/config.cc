@@ -42,6 +42,14 @@ std::vector<std::string> find_aliases(const core::Conf& conf) {
 
 }  // namespace
 
+std::vector<std::string> Config::read_at_start(std::vector<std::string> changed) {
+  std::erase_if(changed, [](const std::string& key) {
+    return key == "max_clients" || key == "max_client_requests" || key == "keepalive_interval" ||
+           key == "keepalive_count";
+  });
+  return changed;
+}
+
 Config Config::read(const core::Conf& conf) {
   refuse_unkept_promises(conf);
   Config config;

@@ -25,6 +25,9 @@ struct Config {
   std::optional<Tcp> tcp;         ///< where to listen: listen_tcp, listen_addr, tcp_port
   bool tcp_without_auth = false;  ///< auth_tcp = "none" is written; without it no TCP socket is served
 
+  /// The keys of `changed` that a daemon reads when it starts, and no more.
+  static std::vector<std::string> read_at_start(std::vector<std::string> changed);
+
   /// Throws Error: CONFIG_UNSUPPORTED for a key that promises protection this daemon does not give, and for a TCP
   /// listener nobody said is to be open; CONF_SYNTAX and INTERNAL_ERROR for bad values.
   static Config read(const core::Conf& conf);
