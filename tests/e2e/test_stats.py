@@ -199,6 +199,17 @@ def test_domblkinfo(virsh, machine, idle):
         assert len(virsh.rows("domblkinfo", domain.name(), "--all")) == 3
 
 
+def test_domblkinfo_agrees_with_domstats(conn, define, base):
+    """Of an image that is no whole number of sectors, too."""
+    odd = base / "odd.raw"
+    odd.write_bytes(bytes(1000))
+    domain = define(devices=xml.disk(odd))
+    capacity = lambda: (domain.blockInfo("vda")[0], conn.domainListGetStats([domain], GROUPS["block"], 0)[0][1]["block.0.capacity"])
+    assert capacity() == (1000, 1000)
+    domain.createWithFlags(libvirt.VIR_DOMAIN_START_PAUSED)
+    assert capacity() == (1024, 1024)
+
+
 def test_domblkinfo_by_source(machine):
     path = xml.tree(machine.XMLDesc()).find("devices/disk/source").get("file")
     assert machine.blockInfo(path) == machine.blockInfo("vda")

@@ -42,6 +42,8 @@ Task<DomainGetBlockInfoRet> block_info(Client* client, DomainGetBlockInfoArgs ar
     const emulator::BlockStats* counted = find_block_stats(figures, disk);
     if (counted && counted->highest_offset) size.allocation = *counted->highest_offset;
   }
+  if (subject->active() && subject->running().capabilities.kind == emulator::Kind::qemu)
+    size.capacity = in_sectors(size.capacity);
   co_return DomainGetBlockInfoRet{size.allocation, size.capacity, size.physical};
 }
 

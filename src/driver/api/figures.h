@@ -16,6 +16,12 @@ struct MemoryFigure {
 };
 std::vector<MemoryFigure> memory_figures(const instance::Running& now, const instance::Figures& figures);
 
+/// An image's capacity as a QEMU shows it to its guest: in whole sectors.
+inline std::uint64_t in_sectors(std::uint64_t capacity) {
+  constexpr std::uint64_t sector = 512;
+  return capacity + (sector - capacity % sector) % sector;
+}
+
 /// What the emulator counted for a disk; nullptr for nothing.
 const emulator::BlockStats* find_block_stats(const instance::Figures& figures, const domain::Disk& disk);
 

@@ -152,7 +152,7 @@ void add_blocks(Record& record, const domain::Domain& what, const instance::Figu
     // where it takes anything and where it ends.
     if (counted && counted->highest_offset) {
       add("allocation", *counted->highest_offset);
-      add("capacity", size.capacity);
+      add("capacity", in_sectors(size.capacity));
       add("physical", size.allocation ? size.allocation : size.physical);
     } else {
       if (size.allocation) add("allocation", size.allocation);
