@@ -53,8 +53,6 @@ _FEWER = "no cache monitors, halt polling, waits by the scheduler's debug file, 
 _CPU = r" / cpu\.time=N / cpu\.user=N / cpu\.system=N"
 _VCPU = r" / vcpu\.current=N / vcpu\.maximum=N( / vcpu\.N\.state=N / vcpu\.N\.time=N / vcpu\.N\.delay=N)+"
 _BLOCK = r" / block\.count=N / block\.N\.name=vda / block\.N\.path=\S+( / block\.N\.[a-z.]+=N)* / block\.N\.allocation=N / block\.N\.capacity=N / block\.N\.physical=N"
-_NO_PORT = r"1 error: .* / error: internal error: No more available PCI slots$"
-_OWN_PORTS = "a machine has the root ports that its description has, and no free ones of the driver's own"
 COMMANDS = [
     ("version.*", "host", r"0 .* / Using API: StratoVirt N / Running hypervisor: StratoVirt N", "the driver's own identity"),
     ("node(cpu|mem)stats 1000", "host", r"1 error: .* / error: invalid argument: .*1000|1 error: .* / error: invalid argument: .*N", "the processor or cell is named"),
@@ -77,8 +75,6 @@ COMMANDS = [
     ("domstats NAME --dirtyrate", "running|paused|transient|readonly", r"0 Domain: 'NAME'$", _FEWER),
     ("domstats NAME", "running|paused|transient|readonly", rf"0 Domain: 'NAME' / state\.state=N / state\.reason=N{_CPU}(?=.* balloon\.current=N)(?=.* balloon\.rss=N).*{_VCPU}(?=.* net\.count=N)(?=.* net\.N\.tx\.drop=N)(?=.* block\.count=N / block\.N\.name=vda / )", _FEWER),
     ("iothreadadd NAME 7 --config", "inactive|running|paused", r"1 error: Operation not supported: IOThreads are numbered without a gap: the next is N$", "a description has a number of IOThreads, not their ids"),
-    ("attach-(device NAME BASE/(rng|disk).xml( --(live|current))?|disk NAME BASE/second.img vdb|interface NAME .* --mac .*)", "running|paused|transient", _NO_PORT, _OWN_PORTS),
-    ("attach-device NAME BASE/(rng|disk).xml --persistent", "running|paused", _NO_PORT, _OWN_PORTS),
     ("attach-device NAME BASE/graphics.xml --config", "inactive|running|paused", r"1 error: .* / error: unsupported configuration: element 'graphics' is not supported", "what no emulator here has is refused by name"),
     ("migrate-compcache NAME", "running|paused|transient|readonly", _NO_SUPPORT, _LATER),
 ]

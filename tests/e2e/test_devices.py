@@ -79,6 +79,34 @@ def link(domain, mac, flags=0):
 INACTIVE = libvirt.VIR_DOMAIN_XML_INACTIVE
 
 
+def ports(domain):
+    return [int(port.get("index")) for port in described(domain).findall("controller[@model='pcie-root-port']")]
+
+
+def used(domain):
+    return {int(address.get("bus"), 16) for address in described(domain).iter("address") if address.get("type") == "pci"} - {0}
+
+
+def test_who_leaves_the_ports_to_the_driver_has_one_more(define, name, virsh, image):
+    domain = define(devices=xml.disk(image()) + xml.RNG)
+    assert len(set(ports(domain)) - used(domain)) == 1
+    domain.createWithFlags(libvirt.VIR_DOMAIN_START_PAUSED)
+    virsh("attach-disk", domain.name(), image(), "vdb", "--persistent")
+    assert targets(domain) == ["vda", "vdb"] and set(ports(domain)) == used(domain)
+    assert "No more available PCI slots" in virsh.fails("attach-disk", domain.name(), image(), "vdc", "--live")
+    domain.destroy()
+    before = domain.XMLDesc()
+    assert domain.connect().defineXML(before).XMLDesc() == before
+
+
+@pytest.mark.parametrize("own", [1, 2, 3])
+def test_who_has_ports_gets_what_the_devices_need(define, image, own):
+    given = "".join(f"<controller type='pci' index='{index}' model='pcie-root-port'/>" for index in range(1, own + 1))
+    domain = define(devices=given + xml.disk(image()) + xml.RNG)
+    needed = len(used(domain))
+    assert len(ports(domain)) == max(own, needed)
+
+
 # --- the definition
 
 

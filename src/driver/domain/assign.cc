@@ -44,6 +44,10 @@ bool is_root_port(const T& device) {
   throw Error(ErrorCode::xml_error, "Invalid PCI address " + to_string(address) + ". " + why);
 }
 
+[[noreturn]] void refuse_more() {
+  throw Error(ErrorCode::internal_error, "No more available PCI slots");
+}
+
 /// The places of a domain that are taken; a new one is checked against the rules of its bus.
 class Places {
  public:
@@ -69,16 +73,16 @@ class Places {
   bool is_free(unsigned bus) const { return used_functions(bus, 0) == 0; }
 
   /// A place for a root port: a slot of its own while there is one, then a function beside other root ports.
-  PciAddress root_port_place() const {
+  std::optional<PciAddress> root_port_place() const {
     for (unsigned limit = 1; limit <= functions; ++limit)
       for (unsigned slot = 1; slot < slots; ++slot) {
         if ((x86_ && slot == q35_bridge_slot) || whole_.contains({0, slot})) continue;
         unsigned function = 0;
         while (taken_.contains({0, slot, function})) ++function;
         if (function < limit)
-          return {.slot = static_cast<std::uint8_t>(slot), .function = static_cast<std::uint8_t>(function)};
+          return PciAddress{.slot = static_cast<std::uint8_t>(slot), .function = static_cast<std::uint8_t>(function)};
       }
-    throw Error(ErrorCode::internal_error, "No more available PCI slots");
+    return {};
   }
 
   /// How many functions of the slot are taken.
@@ -136,6 +140,7 @@ void place_root_ports(Domain& domain, Places& places) {
     if (!is_root_port(controller)) continue;
     if (!controller.info.address) {
       controller.info.address = places.root_port_place();
+      if (!controller.info.address) refuse_more();
       places.take(*controller.info.address, true);
     }
     if (!controller.chassis) controller.chassis = controller.index;
@@ -149,6 +154,8 @@ void place_root_ports(Domain& domain, Places& places) {
 void assign_addresses(Domain& domain, Ports ports) {
   refuse_twins(domain);
   if (ports == Ports::add) add_missing_controllers(domain);
+  const bool has_ports =
+      std::ranges::any_of(domain.controllers, [](const Controller& one) { return is_root_port(one); });
   Places places(domain);
   std::size_t homeless = 0;
   for_each_device(domain, [&](auto& device) {
@@ -164,11 +171,16 @@ void assign_addresses(Domain& domain, Ports ports) {
     if (is_root_port(controller) && places.is_free(controller.index)) homes.push_back(controller.index);
   std::ranges::sort(homes);
   while (homes.size() < homeless) {
-    if (ports != Ports::add) throw Error(ErrorCode::internal_error, "No more available PCI slots");
+    if (ports != Ports::add) refuse_more();
     homes.push_back(add_root_port(domain));
     places.add_bus(homes.back());
   }
   place_root_ports(domain, places);
+  // Whose description leaves the ports to the driver can have a device added while it runs, as libvirt.
+  if (ports == Ports::add && !has_ports && !homes.empty() && places.root_port_place()) {
+    places.add_bus(add_root_port(domain));
+    place_root_ports(domain, places);
+  }
 
   auto home = homes.begin();
   for_each_device(domain, [&](auto& device) {
