@@ -67,7 +67,9 @@ class Background {
   base::UniqueFd told_;
 };
 
-std::unique_ptr<hypervisor::Hypervisor> make_hypervisor(cmdline::Accel accel) {
+std::unique_ptr<hypervisor::Hypervisor> make_hypervisor(cmdline::Accel accel, cmdline::MachineType machine) {
+  // Who is only asked what it could do runs nothing, and answers on a host without KVM too.
+  if (machine == cmdline::MachineType::none) return std::make_unique<qtest::Qtest>(qtest::Protocol::qtest);
   switch (accel) {
     case cmdline::Accel::kvm: return std::make_unique<kvm::Vm>();
     case cmdline::Accel::qtest: return std::make_unique<qtest::Qtest>(qtest::Protocol::qtest);
@@ -145,7 +147,7 @@ struct Served {
 /// Until the machine is over. `background` is told once everything stands, and the pid file is written.
 void serve(const cmdline::Config& config, std::optional<Background>& background, std::optional<PidFile>& pid_file) {
   const bool simulated = config.accel != cmdline::Accel::kvm;
-  auto hypervisor = std::async(std::launch::async, make_hypervisor, config.accel);
+  auto hypervisor = std::async(std::launch::async, make_hypervisor, config.accel, config.machine);
   Served served(simulated ? loop::Clock::Kind::simulated : loop::Clock::Kind::real);
   auto& [clock, loop, machine, control, monitors, asked_to_end, asked_watch] = served;
   {

@@ -622,3 +622,23 @@ def test_a_character_device_comes_and_goes(start):
         assert reply["pty"].startswith("/dev/pts/")
         machine.qmp.ask("chardev-remove", id="p")
     assert not any(one["label"] == "p" for one in machine.qmp.ask("query-chardev"))
+
+
+# --- asked what it can do
+
+@OURS
+def test_it_tells_what_it_can_do_without_a_machine_or_kvm(program, unbound, tmp_path):
+    hidden = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /dev && exec "$@"', "sh"]  # a /dev with no kvm in it
+    process = subprocess.Popen([*hidden, program, "-machine", "none", "-qmp", f"unix:{tmp_path}/qmp.sock,server,nowait", *unbound])
+    try:
+        qmp = Qmp(str(tmp_path / "qmp.sock"), True)
+        assert qmp.greeting["QMP"]["version"]["qemu"] == {"major": 5, "minor": 0, "micro": 1}
+        assert qmp.ask("query-target") == {"arch": "x86_64"} and qmp.ask("query-kvm")["present"]
+        assert {"none", "q35"} <= {machine["name"] for machine in qmp.ask("query-machines")}
+        for query in ("query-command-line-options", "qom-list-types", "query-commands"):
+            assert qmp.ask(query)
+        qmp.ask("quit")
+        assert process.wait(10) == 0
+    finally:
+        process.kill()
+        process.wait()
