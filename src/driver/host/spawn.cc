@@ -131,6 +131,7 @@ void become_ordinary() {
       fail(Step::identity);
   }
   if (::chdir(config.folder.c_str()) < 0) fail(Step::folder);
+  if (config.ends_with_parent) ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // a change of identity would take it back
 
   sigset_t none;
   ::sigemptyset(&none);

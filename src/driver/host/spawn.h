@@ -30,7 +30,8 @@ struct SpawnConfig {
   std::vector<int> cgroup;               ///< Cgroup::join_fds()
   std::vector<std::pair<int, rlim_t>> limits;  ///< RLIMIT_MEMLOCK and such -> soft and hard limit
   mode_t umask = 0077;
-  std::string folder = "/";  ///< its working directory
+  bool ends_with_parent = false;  ///< it is killed when the thread that started it is gone
+  std::string folder = "/";       ///< its working directory
   /// Called with the child's number while that waits to become the program: a caller that dies before it returns, or an
   /// exception out of it, is the child's end.
   std::function<void(pid_t)> before;
