@@ -16,7 +16,7 @@ class Departure:
 DEPARTURES = {
     "hypervisor type": Departure("QEMU", "StratoVirt", "the driver's own identity"),
     "native format": Departure("qemu-argv", "qemu-argv", "the same word; ours knows stratovirt-argv beside it"),
-    "machine type": Departure(r"pc-q35-\d+\.\d+", "q35", "q35 stays q35: a description moves between emulators"),
+    "machine type": Departure(r"pc-q35-\d+\.\d+", "q35", "a definition keeps q35 and so moves between emulators; libvirt writes the version into it. What runs is called by its version by both"),
     "devices of its own": Departure(True, False, "a description gets no usb, sata, input or audio device that was not written"),
     "255 character names": Departure(False, True, "files too long for a name are named by uuid"),
     "plain undefine with an nvram file succeeds": Departure(

@@ -4,11 +4,11 @@
 
 #include "driver/api/capabilities.h"
 #include "driver/api/client.h"
+#include "driver/api/emulators.h"
 #include "driver/core/error.h"
 #include "driver/emulator/command.h"
 #include "driver/host/facts.h"
-#include "driver/host/spawn.h"
-#include "driver/instance/probe.h"
+#include "driver/instance/firmware.h"
 
 namespace api {
 namespace {
@@ -62,17 +62,8 @@ ConnectIsSecureRet is_secure(Client& client) {
   return {client.connection().peer().local ? 1 : 0};
 }
 
-/// The version of the emulator that serves this host: a StratoVirt where there is one, else QEMU.
 Task<ConnectGetVersionRet> get_version(Client* client) {
-  const auto version = co_await client->driver().loop.blocking([]() -> std::uint64_t {
-    for (const auto type : {domain::Type::kvm, domain::Type::qemu}) {
-      const auto program = host::find_program(emulator::default_program(type, domain::Arch::x86_64));
-      if (program) return instance::probe(*program).version.number();
-    }
-    throw Error(ErrorCode::internal_error,
-                "Cannot find suitable emulator: neither stratovirt nor qemu-system-x86_64 is installed");
-  });
-  co_return ConnectGetVersionRet{version};
+  co_return ConnectGetVersionRet{co_await hypervisor_version(&client->registry().prober())};
 }
 
 /// virDrvFeature: what of the protocol this server knows.
@@ -103,8 +94,8 @@ void set_identity(Client&, const ConnectSetIdentityArgs& args) {
 
 void register_close_callback(Client&) {}
 
-ConnectGetCapabilitiesRet get_capabilities(Client&) {
-  return {capabilities_xml()};
+Task<ConnectGetCapabilitiesRet> get_capabilities(Client* client) {
+  co_return ConnectGetCapabilitiesRet{co_await capabilities_xml(&client->registry().prober())};
 }
 
 std::optional<std::string> given(const std::optional<String<>>& text) {
@@ -113,13 +104,14 @@ std::optional<std::string> given(const std::optional<String<>>& text) {
 
 Task<ConnectGetDomainCapabilitiesRet> get_domain_capabilities(Client* client, ConnectGetDomainCapabilitiesArgs args) {
   require_flags(args.flags, 0, "virConnectGetDomainCapabilities");
-  const Question question{given(args.emulatorbin), given(args.arch), given(args.machine), given(args.virt_type)};
-  co_return ConnectGetDomainCapabilitiesRet{
-      co_await client->driver().loop.blocking([question] { return domain_capabilities_xml(question); })};
+  Question question{given(args.emulatorbin), given(args.arch), given(args.machine), given(args.virt_type)};
+  co_return ConnectGetDomainCapabilitiesRet{co_await domain_capabilities_xml(
+      &client->driver().loop, &client->registry().prober(), &client->driver().layout, std::move(question))};
 }
 
-ConnectGetMaxVcpusRet get_max_vcpus(Client&, const ConnectGetMaxVcpusArgs& args) {
-  return {static_cast<std::int32_t>(max_vcpus(given(args.type)))};
+Task<ConnectGetMaxVcpusRet> get_max_vcpus(Client* client, ConnectGetMaxVcpusArgs args) {
+  const unsigned most = co_await max_vcpus(&client->registry().prober(), given(args.type));
+  co_return ConnectGetMaxVcpusRet{static_cast<std::int32_t>(most)};
 }
 
 /// None is libvirt's "all are accepted": what <cpu> names goes to the emulator as it is.
@@ -134,18 +126,24 @@ ConnectGetSysinfoRet get_sysinfo(Client&, const ConnectGetSysinfoArgs& args) {
   return {host::sysinfo_xml()};
 }
 
-ConnectDomainXmlToNativeRet xml_to_native(Client&, const ConnectDomainXmlToNativeArgs& args) {
+Task<ConnectDomainXmlToNativeRet> xml_to_native(Client* client, ConnectDomainXmlToNativeArgs args) {
   require_flags(args.flags, 0, "virConnectDomainXMLToNative");
   domain::Domain domain = domain::parse(args.domain_xml);
-  if (args.native_format == "stratovirt-argv") {
-    domain.type = domain::Type::kvm;
-  } else if (args.native_format == "qemu-argv") {
-    domain.type = domain::Type::qemu;
-  } else {
+  const bool stratovirt = args.native_format == "stratovirt-argv";
+  if (!stratovirt && args.native_format != "qemu-argv")
     throw Error(ErrorCode::invalid_arg, "unsupported config type " + args.native_format);
+  domain.type = stratovirt ? domain::Type::kvm : domain::Type::qemu;
+  if (domain.os.firmware && !stratovirt) {
+    const auto found = co_await default_emulator(&client->registry().prober(), domain.type, domain.os.arch);
+    const std::string machine = found ? found->capabilities.canonical(domain.os.machine) : domain.os.machine;
+    const core::Layout& layout = client->driver().layout;
+    const auto all = co_await client->driver().loop.blocking([&] { return instance::read_firmwares(layout); });
+    emulator::use_firmware(domain, emulator::choose_firmware(all, domain, machine));
+    domain.os.nvram->path = instance::nvram_path(domain, layout);
   }
   domain::assign_aliases(domain);
-  return {emulator::to_native(domain)};
+  co_return ConnectDomainXmlToNativeRet{
+      emulator::to_native(domain, stratovirt ? emulator::Kind::stratovirt : emulator::Kind::qemu)};
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include "driver/api/client.h"
 #include "driver/core/error.h"
 #include "driver/domain/schema.h"
+#include "driver/instance/firmware.h"
 #include "driver/protocol/domain.h"
 
 namespace api {
@@ -68,7 +69,7 @@ Task<void> undefine_flags(Client* client, DomainUndefineFlagsArgs args) {
   const auto subject = client->find(args.dom);
   const auto job = co_await subject->job().acquire("remoteDispatchDomainUndefineFlags");
   if (!subject->persistent()) throw Error(ErrorCode::operation_invalid, "cannot undefine transient domain");
-  const std::string store = subject->config()->os.nvram ? subject->config()->os.nvram->path : "";
+  const std::string store = instance::nvram_path(*subject->config(), client->driver().layout);
   if (struct stat there{}; (args.flags & nvram) && ::lstat(store.c_str(), &there) == 0 && !S_ISREG(there.st_mode)) {
     throw Error(ErrorCode::operation_invalid, "cannot delete nvram '" + store + "', which is not a regular file");
   }

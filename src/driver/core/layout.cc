@@ -28,6 +28,7 @@ Layout Layout::system(const std::string& root) {
       .library = library,
       .nvram = library + "/nvram",
       .log = root + "/var/log/libvirt/stratovirt",
+      .cache = root + "/var/cache/libvirt/stratovirt",
   };
 }
 
@@ -46,6 +47,7 @@ Layout Layout::user() {
       .library = conf + "/stratovirt/lib",
       .nvram = conf + "/stratovirt/nvram",
       .log = cache + "/stratovirt/log",
+      .cache = cache + "/stratovirt/capabilities",
       .session = true,
   };
 }
@@ -54,7 +56,7 @@ void Layout::make() const {
   const mode_t mode = session ? 0700 : 0755;
   for (const std::string* folder : {&conf, &sockets, &state, &library, &nvram}) base::make_folders(*folder, mode);
   // Descriptions and logs may hold what is no business of the host's other users.
-  for (const std::string* folder : {&config, &autostart, &log}) base::make_folders(*folder, 0700);
+  for (const std::string* folder : {&config, &autostart, &log, &cache}) base::make_folders(*folder, 0700);
 }
 
 }  // namespace core

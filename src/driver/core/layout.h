@@ -14,6 +14,7 @@ struct Layout {
   std::string library;    ///< /var/lib/libvirt/stratovirt
   std::string nvram;      ///< /var/lib/libvirt/stratovirt/nvram
   std::string log;        ///< /var/log/libvirt/stratovirt
+  std::string cache;      ///< what can be found out again: /var/cache/libvirt/stratovirt
   bool session = false;
 
   /// The system daemon's, below `root` ("" is the host's own).

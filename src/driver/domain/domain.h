@@ -54,22 +54,30 @@ struct MemoryBacking {
 
 /// os/loader and os/nvram ("Operating system booting").
 struct Loader {
-  std::string path;
+  std::string path;  ///< empty: the firmware is chosen, and only `secure` can be asked for
   std::optional<bool> readonly;
   std::optional<bool> secure;
   bool pflash = true;  ///< @type='pflash'; the only kind that is allowed
   friend bool operator==(const Loader&, const Loader&) = default;
 };
 struct Nvram {
-  std::string path;           ///< empty: chosen when defined (nvram folder, NAME_VARS.fd)
+  std::string path;           ///< empty: chosen when defined, with the firmware (nvram folder, NAME_VARS.fd)
   std::string template_path;  ///< empty: known for the loader, or none
   friend bool operator==(const Nvram&, const Nvram&) = default;
+};
+
+/// os@firmware and os/firmware: what a firmware is chosen by when the machine starts.
+struct AutoFirmware {
+  std::string kind;  ///< "efi", "bios"
+  std::optional<bool> secure_boot, enrolled_keys;
+  friend bool operator==(const AutoFirmware&, const AutoFirmware&) = default;
 };
 
 struct Os {
   Arch arch = Arch::x86_64;
   std::string machine;  ///< as written, lower case: "q35", "pc-q35-7.2", "virt", "virt-7.2"
   std::string kernel, initrd, cmdline;
+  std::optional<AutoFirmware> firmware;
   std::optional<Loader> loader;
   std::optional<Nvram> nvram;
   std::vector<std::string> boot;  ///< os/boot@dev, in order: "hd", "network"
@@ -84,6 +92,7 @@ struct Features {
   std::optional<unsigned> gic_version;
   std::optional<bool> vmport;  ///< kept; virt-install writes it
   std::optional<bool> pmu;
+  std::optional<bool> smm;
   std::optional<bool> vmcoreinfo;
   friend bool operator==(const Features&, const Features&) = default;
 };

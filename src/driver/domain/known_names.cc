@@ -25,14 +25,15 @@ const std::map<std::string_view, std::string_view, std::less<>> refused{
      "cachetune emulator_period emulator_quota emulatorsched global_period global_quota iothread_period iothread_quota "
      "iothreadsched memorytune period quota vcpusched"},
     {"domain/resource", "fibrechannel"},
-    {"domain/os", "@firmware acpi bios bootmenu dtb firmware init initarg initdir initenv initgroup inituser root"},
+    {"domain/os", "acpi bios bootmenu dtb init initarg initdir initenv initgroup inituser root"},
     {"domain/os/loader", "@stateless"},
     {"domain/os/nvram", "@type source"},
     {"domain/features",
-     "capabilities ccf-assist cfpc hap hpt htm hyperv ibs ioapic kvm msrs nested-hv privnet pvspinlock sbbc smm tcg "
+     "capabilities ccf-assist cfpc hap hpt htm hyperv ibs ioapic kvm msrs nested-hv privnet pvspinlock sbbc tcg "
      "viridian "
      "xen"},
     {"domain/features/apic", "@eoi"},
+    {"domain/features/smm", "tseg"},
     {"domain/cpu", "cache feature maxphysaddr numa vendor"},
     {"domain/cpu/model", "@vendor_id"},
     {"domain/clock", "@adjustment @basis @start @timezone"},

@@ -77,7 +77,54 @@ std::string parse_path(const XmlNode& node, std::string_view text) {
   return path;
 }
 
+[[noreturn]] void refuse_beside_choice(const char* what) {
+  throw Error(ErrorCode::xml_detail, std::string(what) + " cannot be specified when firmware autoselection is enabled");
+}
+
+/// What a firmware is to be chosen by; the errors are libvirt's.
+std::optional<AutoFirmware> parse_auto_firmware(const XmlNode& node) {
+  AutoFirmware result{node.attribute("firmware").value_or(""), {}, {}};
+  const bool chosen = !result.kind.empty();
+  if (chosen && result.kind != "efi" && result.kind != "bios")
+    throw Error(ErrorCode::xml_error,
+                "unknown firmware value " + result.kind + " (line " + std::to_string(node.line()) + ")");
+  const auto element = node.child("firmware");
+  const auto features = element ? element->children("feature") : std::vector<XmlNode>{};
+  if (!features.empty() && !chosen)
+    throw Error(ErrorCode::xml_detail,
+                "cannot use feature-based firmware autoselection when firmware autoselection is disabled");
+  for (const XmlNode& feature : features) {
+    if (!feature.attribute("name")) refuse_lack(feature, "attribute 'name'");
+    if (!feature.attribute("enabled")) refuse_lack(feature, "attribute 'enabled'");
+    const bool keys = read_word(feature, "name", "secure-boot enrolled-keys") == "enrolled-keys";
+    (keys ? result.enrolled_keys : result.secure_boot) = read_yes_no(feature, "enabled");
+  }
+  if (result.enrolled_keys.value_or(false) && !result.secure_boot.value_or(true))
+    throw Error(ErrorCode::xml_detail,
+                "firmware feature 'enrolled-keys' cannot be enabled when firmware feature 'secure-boot' is disabled");
+  if (result.enrolled_keys.value_or(false)) result.secure_boot = true;
+  return chosen ? std::optional(result) : std::nullopt;
+}
+
+/// Beside a firmware that is chosen there may be what it must be able to, and where its variables are.
+void parse_choice(Os& os, const XmlNode& node) {
+  if (const auto element = node.child("loader")) {
+    if (element->attribute("readonly")) refuse_beside_choice("loader attribute 'readonly'");
+    if (element->attribute("type") || !trimmed(element->text()).empty())
+      refuse_beside_choice("loader attribute 'type'");
+    const auto secure = read_yes_no(*element, "secure");
+    if (secure && !*secure) refuse_beside_choice("loader attribute 'secure'");
+    if (secure) os.loader = Loader{{}, {}, secure};
+  }
+  if (const auto element = node.child("nvram")) {
+    if (element->attribute("template")) refuse_beside_choice("nvram attribute 'template'");
+    if (auto path = parse_path(*element, element->text()); !path.empty()) os.nvram = Nvram{std::move(path), {}};
+  }
+}
+
 void parse_firmware(Os& os, const XmlNode& node) {
+  os.firmware = parse_auto_firmware(node);
+  if (os.firmware) return parse_choice(os, node);
   if (const auto element = node.child("loader")) {
     Loader loader;
     if (element->text().empty()) refuse_lack(*element, "a path", ErrorCode::xml_detail);
@@ -119,14 +166,26 @@ void parse_os(Os& os, const XmlNode& root) {
     os.smbios = read_word(*smbios, "mode", "emulate sysinfo", "host", ErrorCode::config_unsupported).value_or("");
 }
 
+void format_firmware_features(core::XmlWriter& writer, const AutoFirmware& firmware) {
+  writer.start("firmware");
+  const auto feature = [&](const char* name, const std::optional<bool>& enabled) {
+    if (enabled) writer.start("feature").attribute("enabled", yes_no(enabled)).attribute("name", name).end();
+  };
+  feature("enrolled-keys", firmware.enrolled_keys);
+  feature("secure-boot", firmware.secure_boot);
+  writer.end_unless_empty();
+}
+
 void format_os(core::XmlWriter& writer, const Os& os) {
-  writer.start("os");
+  writer.start("os").attribute("firmware", unless_empty(os.firmware ? os.firmware->kind : ""));
   writer.start("type").attribute("arch", name_of(arches, os.arch)).attribute("machine", os.machine).text("hvm").end();
+  if (os.firmware) format_firmware_features(writer, *os.firmware);
   if (os.loader) {
     writer.start("loader")
         .attribute("readonly", yes_no(os.loader->readonly))
         .attribute("secure", yes_no(os.loader->secure));
-    writer.attribute("type", "pflash").text(os.loader->path).end();
+    if (!os.loader->path.empty()) writer.attribute("type", "pflash").text(os.loader->path);
+    writer.end();
   }
   if (os.nvram) {
     writer.start("nvram").attribute("template", unless_empty(os.nvram->template_path));
@@ -152,7 +211,7 @@ void parse_features(Features& features, const XmlNode& node, Arch arch) {
   features.pae = node.child("pae").has_value();
   // As libvirt: written without a state it is on, and the last one counts.
   for (const auto& [name, state] : {std::pair{"vmport", &Features::vmport}, std::pair{"pmu", &Features::pmu},
-                                    std::pair{"vmcoreinfo", &Features::vmcoreinfo}})
+                                    std::pair{"smm", &Features::smm}, std::pair{"vmcoreinfo", &Features::vmcoreinfo}})
     for (const XmlNode& feature : node.children(name)) features.*state = read_on_off(feature, "state").value_or(true);
   const auto gic = node.child("gic");
   if (!gic) return;
@@ -169,6 +228,7 @@ void format_features(core::XmlWriter& writer, const Features& features) {
   if (features.acpi) writer.element("acpi");
   if (features.apic) writer.element("apic");
   if (features.pae) writer.element("pae");
+  if (features.smm) writer.start("smm").attribute("state", on_off(features.smm)).end();
   if (features.pmu) writer.start("pmu").attribute("state", on_off(features.pmu)).end();
   if (features.vmport) writer.start("vmport").attribute("state", on_off(features.vmport)).end();
   if (features.vmcoreinfo) writer.start("vmcoreinfo").attribute("state", on_off(features.vmcoreinfo)).end();

@@ -117,6 +117,19 @@ void validate_serial(const Serial& serial, Arch arch) {
                 std::string(to_string(arch)) + ": target '" + target + "', model '" + model + "')");
 }
 
+/// libvirt's rules of firmware that keeps its variables from the guest.
+void validate_secure_boot(const Domain& domain) {
+  const bool q35 = domain.os.arch == Arch::x86_64;
+  if (domain.features.smm.value_or(false) && !q35)
+    unsupported("The 'smm' feature is not supported for architecture 'aarch64' or machine type '" + domain.os.machine +
+                "'");
+  if (!domain.os.loader || !domain.os.loader->secure.value_or(false)) return;
+  if (!q35) unsupported("Secure boot is supported with q35 machine types only");
+  // Of a firmware that is chosen it is switched on with the choice.
+  if (!domain.os.firmware && !domain.features.smm.value_or(false))
+    unsupported("Secure boot requires SMM feature enabled: <smm state='on'/>");
+}
+
 /// What must be there once in a domain: targets, aliases, places in the boot order, consoles.
 void validate_uniqueness(const Domain& domain) {
   std::map<std::string, std::string> targets;
@@ -154,6 +167,7 @@ void validate(const Domain& domain) {
   if (domain.type == Type::kvm) validate_stratovirt(domain);
   if (domain.os.arch != Arch::x86_64 && !domain.idle.inputs.empty())
     unsupported("element 'input': ps2 is not there on " + std::string(to_string(domain.os.arch)));
+  validate_secure_boot(domain);
   for (const Disk& disk : domain.disks) validate_disk(disk, domain, limits);
   for (const Interface& interface : domain.interfaces)
     check_most("interface '" + to_string(interface.mac) + "': queues", interface.queues.value_or(1), limits.queues,

@@ -54,12 +54,60 @@ TEST(Probe, ReadsReplies) {
   read_probe(capabilities, "query-command-line-options", json::parse(R"([{"option": "drive", "parameters": []}])"));
   read_probe(capabilities, "qom-list-types", json::parse(R"([{"name": "vfio-pci", "parent": "vfio-pci-base"}])"));
   read_probe(capabilities, "query-commands", json::parse(R"([{"name": "quit"}])"));
-  EXPECT_THAT(capabilities.machines, ElementsAre("none", "pc-q35-7.2", "q35"));
+  read_probe(capabilities, "query-version", json::parse(R"({"qemu": {"major": 5, "minor": 0, "micro": 1}})"));
+  read_probe(capabilities, "query-target", json::parse(R"({"arch": "x86_64"})"));
+  read_probe(capabilities, "query-kvm", json::parse(R"({"enabled": false, "present": false})"));
+  read_probe(capabilities, "query-cpu-definitions",
+             json::parse(R"([{"name": "max", "unavailable-features": []}, {"name": "host"},
+                             {"name": "EPYC", "unavailable-features": ["x"]}])"));
+  EXPECT_EQ(*capabilities.machines,
+            (std::map<std::string, Machine>{
+                {"none", {"none", 0}}, {"pc-q35-7.2", {"pc-q35-7.2", 288}}, {"q35", {"pc-q35-7.2", 288}}}));
+  EXPECT_EQ(capabilities.canonical("q35"), "pc-q35-7.2");
+  EXPECT_EQ(capabilities.canonical("virt"), "virt");
+  EXPECT_EQ(capabilities.monitor, (Version{5, 0, 1}));
+  EXPECT_EQ(capabilities.arch, "x86_64");
+  EXPECT_FALSE(capabilities.kvm);
+  EXPECT_EQ(*capabilities.cpus, (std::map<std::string, bool>{{"EPYC", false}, {"host", true}, {"max", true}}));
   EXPECT_TRUE(capabilities.has_option("drive"));
   EXPECT_FALSE(capabilities.has_option("sandbox"));
   EXPECT_TRUE(capabilities.has_type("vfio-pci"));
   EXPECT_FALSE(capabilities.has_command("cont"));
   EXPECT_TRUE(assumed(Kind::qemu, domain::Arch::x86_64).has_option("sandbox"));
+  EXPECT_EQ(read_text(to_text(capabilities)), capabilities);
+}
+
+TEST(Probe, TextThatIsNotItsOwnIsRefused) {
+  EXPECT_EQ(read_text(to_text(Capabilities{})), Capabilities{});
+  for (const char* text : {"", "{}", "[]", R"({"version": 1})", R"({"version": "StratoVirt 1.0.0", "arch": 2})"})
+    EXPECT_THROW(read_text(text), core::Error) << text;
+}
+
+TEST(Program, RunsWhatItCan) {
+  const auto refusal = [](Capabilities capabilities, domain::Type type, const std::string& machine = "q35") {
+    domain::Domain domain;
+    domain.type = type;
+    domain.os.machine = machine;
+    try {
+      require_runs(capabilities, domain, "/x");
+    } catch (const core::Error& error) {
+      return error.detail();
+    }
+    return std::string();
+  };
+  using domain::Type;
+  Capabilities qemu = assumed(Kind::qemu, domain::Arch::x86_64),
+               stratovirt = assumed(Kind::stratovirt, domain::Arch::x86_64);
+  EXPECT_EQ(refusal(stratovirt, Type::kvm), "");
+  EXPECT_EQ(refusal(qemu, Type::kvm), "") << "emulator and accelerator are two things";
+  EXPECT_EQ(refusal(qemu, Type::qemu), "");
+  EXPECT_THAT(refusal(stratovirt, Type::qemu), testing::HasSubstr("virt type 'qemu': it is a StratoVirt"));
+  qemu.machines = std::map<std::string, Machine>{{"q35", {"pc-q35-7.2", 288}}};
+  EXPECT_EQ(refusal(qemu, Type::qemu, "pc-q35-99"), "Emulator '/x' does not support machine type 'pc-q35-99'");
+  qemu.kvm = false;
+  EXPECT_EQ(refusal(qemu, Type::kvm), "Emulator '/x' does not support virt type 'kvm'");
+  EXPECT_EQ(refusal(assumed(Kind::qemu, domain::Arch::aarch64), Type::qemu),
+            "Emulator '/x' does not support arch 'x86_64'");
 }
 
 TEST(Probe, RefusesBrokenReplies) {

@@ -56,13 +56,10 @@ std::vector<Option> device_options(const domain::Domain& domain, const domain::D
 
 Command command_line(const domain::Domain& domain, const Resources& resources, const Capabilities& capabilities) {
   const Context context{domain, resources, capabilities};
-  if (capabilities.kind != kind_of(domain.type)) {
-    unsupported(context, "a domain of type '" + std::string(domain::to_string(domain.type)) + "' does not run on it");
-  }
-  if (capabilities.arch != domain.os.arch) {
-    unsupported(context, "the program does not run a machine of architecture '" +
-                             std::string(domain::to_string(domain.os.arch)) + "'");
-  }
+  const std::string program = !resources.program.empty() ? resources.program
+                              : !domain.emulator.empty() ? domain.emulator
+                                                         : default_program(domain.type, domain.os.arch);
+  require_runs(capabilities, domain, program);
   Options options = context.qemu() ? qemu_machine(context) : stratovirt_machine(context);
   for (const auto& device : devices_of(domain)) {
     for (auto& option : device_options(domain, device, resources, capabilities)) options.push_back(std::move(option));
@@ -70,9 +67,7 @@ Command command_line(const domain::Domain& domain, const Resources& resources, c
   if (!resources.incoming.empty()) options.push_back({"-incoming", resources.incoming, {}, true});
 
   Command command;
-  command.program = !resources.program.empty() ? resources.program
-                    : !domain.emulator.empty() ? domain.emulator
-                                               : default_program(domain.type, domain.os.arch);
+  command.program = program;
   command.environment = environment(resources);
   for (const Option& option : options) {
     command.arguments.push_back(option.flag);

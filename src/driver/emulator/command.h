@@ -29,7 +29,7 @@ std::vector<Option> device_options(const domain::Domain& domain, const domain::D
                                    const Resources& resources, const Capabilities& capabilities);
 
 /// domxml-to-native: environment, program and arguments as one line for a shell, made with placeholders().
-std::string to_native(const domain::Domain& domain);
+std::string to_native(const domain::Domain& domain, Kind kind);
 
 /// A command as one line for a shell, every word quoted where a shell would take it apart.
 std::string to_shell(const Command& command);

@@ -21,7 +21,7 @@ using testing::IsSupersetOf;
 using testing::Not;
 
 Command command(const Domain& domain) {
-  return command_line(domain, test::resources(), assumed(kind_of(domain.type), domain.os.arch));
+  return command_line(domain, test::resources(), assumed(default_kind(domain.type), domain.os.arch));
 }
 
 /// The argument after the `index`th of `flag`.
@@ -34,7 +34,7 @@ std::string argument(const Command& command, const std::string& flag, std::size_
 
 std::string refusal(const Domain& domain, const Resources& resources = test::resources()) {
   try {
-    command_line(domain, resources, assumed(kind_of(domain.type), domain.os.arch));
+    command_line(domain, resources, assumed(default_kind(domain.type), domain.os.arch));
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ErrorCode::config_unsupported) << error.detail();
     return error.detail();
@@ -95,7 +95,7 @@ TEST(Command, RefusesWhatStratoVirtCannotHonour) {
          d.consoles[0].source.path = "/out";
          d.consoles[0].source.append = true;
        }},
-      {"'qemu' does not run on it", [](Domain& d) { d.type = domain::Type::qemu; }},
+      {"virt type 'qemu': it is a StratoVirt", [](Domain& d) { d.type = domain::Type::qemu; }},
   };
   EXPECT_EQ(refusal(test::example(domain::Type::kvm)), "accepted");
   for (const auto& row : rows) {
@@ -140,18 +140,47 @@ TEST(Command, RefusesWhatQemuCannotHonour) {
 TEST(Command, AsksTheProgramForItsMachinesAndDevices) {
   const Domain domain = test::example(domain::Type::qemu);
   Capabilities capabilities = assumed(Kind::qemu, domain::Arch::x86_64);
-  capabilities.machines = {"none"};
+  using Machines = std::map<std::string, Machine>;
+  capabilities.machines = Machines{{"none", {"none", 1}}};
   EXPECT_THROW(command_line(domain, test::resources(), capabilities), Error);
-  capabilities.machines = {"q35"};
-  capabilities.types = {"virtio-blk-pci"};
+  capabilities.machines = Machines{{"q35", {"pc-q35-7.2", 288}}};
+  capabilities.types = std::set<std::string>{"virtio-blk-pci"};
   EXPECT_THROW(command_line(domain, test::resources(), capabilities), Error);
-  capabilities.types.clear();
-  capabilities.options = {"drive"};
+  capabilities.types = {};
+  capabilities.options = std::set<std::string>{"drive"};
   const auto old = command_line(domain, test::resources(), capabilities);
   EXPECT_THAT(old.arguments, Not(Contains("-sandbox")));
   EXPECT_THAT(old.arguments, Not(Contains("-overcommit")));
-  capabilities.arch = domain::Arch::aarch64;
+  capabilities.arch = "aarch64";
   EXPECT_THROW(command_line(domain, test::resources(), capabilities), Error);
+}
+
+TEST(Command, RunsOnAQemuWithKvm) {
+  Domain domain = test::example(domain::Type::kvm);
+  const auto words = [&] {
+    return command_line(domain, test::resources(), assumed(Kind::qemu, domain::Arch::x86_64)).arguments;
+  };
+  const auto after = [&](const std::string& flag) {
+    const auto line = words();
+    const auto found = std::ranges::find(line, flag);
+    return found == line.end() ? std::string() : *std::next(found);
+  };
+  EXPECT_EQ(after("-accel"), "kvm");
+  domain.cpu.reset();
+  EXPECT_EQ(after("-cpu"), "qemu64");
+  domain.cpu = domain::Cpu{};
+  EXPECT_EQ(after("-cpu"), "host");
+  domain.cpu->migratable = "on";
+  domain.clock.timers = {{"kvmclock", false, "", ""}, {"pit", {}, "delay", ""}};
+  EXPECT_EQ(after("-cpu"), "host,migratable=on,kvmclock=off");
+  EXPECT_THAT(words(), Contains("kvm-pit.lost_tick_policy=delay"));
+  domain.cpu->mode = domain::Cpu::Mode::maximum;
+  EXPECT_EQ(after("-cpu"), "max,migratable=on,kvmclock=off");
+  domain.cpu->mode = domain::Cpu::Mode::custom;
+  domain.cpu->model = "EPYC";
+  EXPECT_THAT(after("-cpu"), testing::StartsWith("EPYC"));
+  domain.clock.timers[1].tickpolicy = "catchup";
+  EXPECT_THROW(words(), Error);
 }
 
 TEST(Command, TakesWhatTheHostPrepared) {

@@ -183,7 +183,7 @@ Option netdev(const Context& context, const domain::Interface& interface) {
   }
   option.properties = {{"ifname", interface.target}, {"id", netdev_id(interface)}};
   if (context.qemu()) add(option.properties, {{"script", "no"}, {"downscript", "no"}});
-  if (!context.qemu() && interface.backend != domain::Interface::Backend::qemu)
+  if (context.domain.type == domain::Type::kvm && interface.backend != domain::Interface::Backend::qemu)
     option.properties.push_back({"vhost", true});
   if (interface.queues.value_or(1) > 1) option.properties.push_back({"queues", std::uint64_t{*interface.queues}});
   return option;

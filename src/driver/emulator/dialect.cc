@@ -94,7 +94,7 @@ std::optional<Request> query_block_errors(const Capabilities& capabilities) {
 
 Request set_iotune(const domain::Disk& disk, const domain::IoTune& limits, const Capabilities& capabilities) {
   if (!is_qemu(capabilities)) {
-    if (!capabilities.commands.contains("block_set_io_throttle")) {
+    if (!capabilities.commands->contains("block_set_io_throttle")) {
       throw Error(ErrorCode::operation_unsupported,
                   "StratoVirt cannot change the limits of disk '" + disk.target + "' at run time");
     }

@@ -56,7 +56,7 @@ Resources prepare_host(const domain::Domain& domain) {
 }
 
 std::string lines(const domain::Domain& domain) {
-  const Capabilities capabilities = assumed(kind_of(domain.type), domain.os.arch);
+  const Capabilities capabilities = assumed(default_kind(domain.type), domain.os.arch);
   std::ostringstream text;
   try {
     const Command command = command_line(domain, prepare_host(domain), capabilities);
@@ -95,7 +95,7 @@ TEST_P(Golden, CommandLine) {
   for (const auto type : {domain::Type::kvm, domain::Type::qemu}) {
     const std::string made = lines(prepare(xml, type));
     fs::path expected = GetParam();
-    expected.replace_extension("." + std::string(to_string(kind_of(type))) + ".args");
+    expected.replace_extension("." + std::string(to_string(default_kind(type))) + ".args");
     if (std::getenv("REGENERATE") != nullptr) std::ofstream(expected, std::ios::binary) << made;
     EXPECT_EQ(made, read(expected)) << expected;
   }
@@ -111,7 +111,7 @@ INSTANTIATE_TEST_SUITE_P(, Golden, testing::ValuesIn(descriptions()), [](const a
 
 TEST(Native, IsOneLineForAShell) {
   const auto domain = domain::parse(read(fs::path(TEST_DATA_DIR) / "emulator/console-unix-chosen.xml"));
-  const std::string line = to_native(domain);
+  const std::string line = to_native(domain, Kind::stratovirt);
   EXPECT_EQ(line.find('\n'), std::string::npos);
   EXPECT_TRUE(line.starts_with("LC_ALL=C PATH=")) << line;
   EXPECT_NE(line.find(" -name console-unix-chosen -S "), std::string::npos) << line;

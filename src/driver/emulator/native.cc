@@ -26,7 +26,7 @@ Resources placeholders(const domain::Domain& domain) {
   return resources;
 }
 
-std::string to_native(const domain::Domain& domain) {
+std::string to_native(const domain::Domain& domain, Kind kind) {
   constexpr unsigned first_free_cid = 3;
   domain::Domain copy = domain;
   domain::assign_aliases(copy);
@@ -35,7 +35,7 @@ std::string to_native(const domain::Domain& domain) {
     if (target.empty()) target = "vnet" + std::to_string(i);
   }
   if (copy.vsock && !copy.vsock->cid) copy.vsock->cid = first_free_cid;
-  return to_shell(command_line(copy, placeholders(copy), assumed(kind_of(copy.type), copy.os.arch)));
+  return to_shell(command_line(copy, placeholders(copy), assumed(kind, copy.os.arch)));
 }
 
 }  // namespace emulator

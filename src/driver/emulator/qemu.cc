@@ -4,7 +4,7 @@
 #include "driver/emulator/command.h"
 #include "driver/emulator/devices.h"
 
-// The command line that QEMU takes (qemu(1), qemu-qmp-ref(7)), for software emulation.
+// The command line that QEMU takes (qemu(1), qemu-qmp-ref(7)), with KVM or for its software emulation.
 namespace emulator {
 namespace {
 
@@ -49,9 +49,6 @@ std::optional<Option> memory_backend(const Context& context, const std::string& 
 Option machine(const Context& context, bool backed_memory, const std::string& memory_id) {
   const domain::Domain& domain = context.domain;
   const bool x86 = domain.os.arch == domain::Arch::x86_64;
-  if (!context.capabilities.machines.empty() && !context.capabilities.machines.contains(domain.os.machine)) {
-    unsupported(context, "the machine '" + domain.os.machine + "' is not among its machines");
-  }
   Option option{"-machine", domain.os.machine, {{"usb", false}}};
   auto& properties = option.properties;
   if (!x86) std::erase_if(properties, [](const Property& property) { return property.name == "usb"; });
@@ -61,7 +58,8 @@ Option machine(const Context& context, bool backed_memory, const std::string& me
   if (x86) {
     switched("vmport", domain.features.vmport);
     if (const auto* hpet = timer(domain, "hpet")) switched("hpet", hpet->present);
-    if (domain.os.loader && domain.os.loader->secure.value_or(false)) switched("smm", true);
+    const bool secure = domain.os.loader && domain.os.loader->secure.value_or(false);
+    switched("smm", secure ? std::optional(true) : domain.features.smm);
   } else if (domain.features.gic_version) {
     properties.push_back({"gic-version", std::uint64_t{*domain.features.gic_version}});
   }
@@ -74,17 +72,23 @@ Option machine(const Context& context, bool backed_memory, const std::string& me
   return option;
 }
 
-/// Software emulation has no host CPU to pass on; "max" is everything it can do, so it stands for host-passthrough and
-/// host-model. Without <cpu>, x86_64 has libvirt's qemu64; aarch64 has max too, QEMU's own default there being a 32-bit
-/// CPU.
+/// KVM passes the host's CPU on, for host-model too, as a StratoVirt does. Software emulation has none to pass on;
+/// "max" is everything it can do, so it stands for both. Without <cpu>, x86_64 has libvirt's qemu64; aarch64 has what
+/// stands for the host's, QEMU's own default there being a 32-bit CPU.
 Option processor(const domain::Domain& domain) {
   const bool x86 = domain.os.arch == domain::Arch::x86_64;
-  Option option{"-cpu", "max", {}};
+  const bool kvm = domain.type == domain::Type::kvm;
+  Option option{"-cpu", kvm ? "host" : "max", {}};
   const bool unnamed = !domain.cpu || domain.cpu->mode == domain::Cpu::Mode::custom;
   if (unnamed && x86) option.head = "qemu64";
   if (domain.cpu && !domain.cpu->model.empty()) option.head = domain.cpu->model;
+  if (domain.cpu && domain.cpu->mode == domain::Cpu::Mode::maximum) option.head = "max";
+  if (kvm && x86 && domain.cpu && !domain.cpu->migratable.empty())
+    option.properties.push_back({"migratable", domain.cpu->migratable == "on"});
   // The architected pointer authentication costs software emulation half its speed.
-  if (!x86 && option.head == "max") option.properties.push_back({"pauth-impdef", true});
+  if (!kvm && !x86 && option.head == "max") option.properties.push_back({"pauth-impdef", true});
+  if (const auto* kvmclock = timer(domain, "kvmclock"); kvm && x86 && kvmclock && kvmclock->present)
+    option.properties.push_back({"kvmclock", *kvmclock->present});
   if (domain.features.pmu) option.properties.push_back({"pmu", *domain.features.pmu});
   return option;
 }
@@ -243,6 +247,7 @@ Options qemu_machine(const Context& context) {
   const bool x86 = os.arch == domain::Arch::x86_64;
   const std::string memory_id = x86 ? "pc.ram" : "mach-virt.ram";  // QEMU's own names for it
   const auto memory = memory_backend(context, memory_id);
+  if (os.firmware) unsupported(context, "os firmware='" + os.firmware->kind + "' is chosen when the machine starts");
   Options options;
   const auto option = [&options](Option made) { options.push_back(std::move(made)); };
   const auto plain = [&options](const char* flag, const std::string& value) {
@@ -258,7 +263,7 @@ Options qemu_machine(const Context& context) {
     if (!x86) unsupported(context, "loader secure='yes' is not supported on aarch64");
     option({"-global", {}, {{"driver", "cfi.pflash01"}, {"property", "secure"}, {"value", true}}});
   }
-  option({"-accel", "tcg", {}});
+  option({"-accel", domain.type == domain::Type::kvm ? "kvm" : "tcg", {}});
   option(processor(domain));
   option({"-m", {}, {{"size", std::to_string((domain.memory_kib + 1023) / 1024) + "M"}}});
   if (memory) option(*memory);
@@ -280,6 +285,12 @@ Options qemu_machine(const Context& context) {
   option(monitor(context.resources));
   option({"-mon", {}, {{"chardev", "charmonitor"}, {"id", "monitor"}, {"mode", "control"}}});
   option(clock(domain));
+  if (const auto* pit = timer(domain, "pit"); domain.type == domain::Type::kvm && x86 && pit) {
+    if (pit->tickpolicy == "delay" || pit->tickpolicy == "discard")
+      option({"-global", "kvm-pit.lost_tick_policy=" + pit->tickpolicy, {}, true});
+    else if (!pit->tickpolicy.empty())
+      unsupported(context, "unsupported timer policy '" + pit->tickpolicy + "' for pit with KVM");
+  }
   option({"-no-shutdown", {}, {}});  // what follows a power off is the driver's to decide
   if (domain.on_reboot == domain::LifecycleAction::destroy) {
     if (capabilities.has_option("action")) {

@@ -24,6 +24,8 @@ void refuse_what_cannot_be_said(const Context& context) {
     std::string what;
   } rows[] = {
       {!domain.features.acpi, "a machine without <acpi/>"},
+      {domain.os.firmware.has_value(), "os firmware='" + (domain.os.firmware ? domain.os.firmware->kind : "") + "'"},
+      {domain.features.smm.value_or(false), "smm state='on'"},
       {domain.os.loader && domain.os.loader->secure.value_or(false), "loader secure='yes'"},
       {std::ranges::find(domain.os.boot, "network") != domain.os.boot.end(), "boot dev='network'"},
       {!cpu.model.empty(), "cpu model '" + cpu.model + "'"},

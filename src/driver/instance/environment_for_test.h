@@ -7,6 +7,7 @@
 
 #include "driver/core/layout.h"
 #include "driver/core/loop.h"
+#include "driver/instance/prober.h"
 #include "driver/instance/run_for_test.h"
 #include "driver/instance/settings.h"
 
@@ -35,6 +36,7 @@ struct Surroundings {
   core::Layout layout = core::Layout::system(root.path);
   Settings settings = Settings::read({}, false);
   core::Loop loop;
+  Prober prober{loop, layout, settings, [](const std::string& problem) { ADD_FAILURE() << problem; }};
 };
 
 }  // namespace instance::test

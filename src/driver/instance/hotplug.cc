@@ -107,7 +107,8 @@ std::vector<std::string> name_all(std::vector<base::UniqueFd> from, const std::s
 }
 
 /// Checks and takes what the device needs. `opened`: an image is handed over open. Blocks: for the pool.
-Given take_from_host(domain::Device& device, bool kvm, bool opened, bool give, const host::Identity& user) {
+Given take_from_host(domain::Device& device, bool kvm, bool stratovirt, bool opened, bool give,
+                     const host::Identity& user) {
   Given given;
   if (auto* card = std::get_if<domain::Interface>(&device)) {
     TapFds fds = open_tap(*card, kvm);
@@ -118,7 +119,7 @@ Given take_from_host(domain::Device& device, bool kvm, bool opened, bool give, c
     require_image(*disk);
     const std::vector<std::string> backing = backing_files(*disk);
     given.locks = lock_images(*disk, backing);
-    if (!kvm) given.locks.clear();  // a QEMU locks by itself
+    if (!stratovirt) given.locks.clear();  // a QEMU locks by itself
     if (opened) {
       given.fds.emplace_back("fd-" + disk->info.alias,
                              base::open_file(disk->source, disk->readonly ? O_RDONLY : O_RDWR));
@@ -160,9 +161,11 @@ Task<void> Instance::attach_device(domain::Device device) {
   if (!running_ || running_->monitor != monitor) throw Error(ErrorCode::operation_invalid, "domain is not running");
   auto [after, added] = plan(running_->live, std::move(device));
   const bool kvm = after.type == domain::Type::kvm;
+  const bool stratovirt = running_->capabilities.kind == emulator::Kind::stratovirt;
   const bool give = environment_.settings.dynamic_ownership;
-  Given given = co_await environment_.loop.blocking(
-      [&, user = running_->identity, &to_add = added] { return take_from_host(to_add, kvm, opened, give, user); });
+  Given given = co_await environment_.loop.blocking([&, user = running_->identity, &to_add = added] {
+    return take_from_host(to_add, kvm, stratovirt, opened, give, user);
+  });
   domain::Device named = added;  // as the emulator is told of it
   if (auto* disk = std::get_if<domain::Disk>(&named); disk && opened) disk->source = "/dev/fd/fd-" + disk->info.alias;
   const auto require_same = [&] {

@@ -50,6 +50,7 @@ class HotplugTest : public testing::Test {
   Environment environment{around.loop,
                           around.layout,
                           around.settings,
+                          around.prober,
                           [this](const Instance&, const Event& event) {
                             if (const auto* added = std::get_if<DeviceAdded>(&event))
                               told.push_back("+" + added->alias);

@@ -11,6 +11,7 @@
 #include "driver/instance/event.h"
 #include "driver/instance/job.h"
 #include "driver/instance/lifecycle.h"
+#include "driver/instance/prober.h"
 #include "driver/instance/running.h"
 #include "driver/instance/settings.h"
 
@@ -23,6 +24,7 @@ struct Environment {
   core::Loop& loop;
   const core::Layout& layout;
   const Settings& settings;
+  Prober& prober;
   std::function<void(const Instance&, const Event&)> notify;  ///< something clients may be told
   std::function<void(Instance&)> ended;                       ///< an emulator has ended; its state is shutoff
   std::function<void(const std::string&)> problem;            ///< something the administrator should know
@@ -97,6 +99,7 @@ class Instance : public std::enable_shared_from_this<Instance> {
 
  private:
   // start.cc
+  core::Task<void> settle_firmware(domain::Domain* description, emulator::Kind kind);
   core::Task<void> launch(domain::Domain description, int id, bool paused);
   core::Task<void> follow(bool paused);
 

@@ -71,6 +71,7 @@ class InstanceTest : public testing::Test {
   Environment environment{around.loop,
                           around.layout,
                           around.settings,
+                          around.prober,
                           [this](const Instance&, const Event& event) {
                             if (const auto* step = std::get_if<Lifecycle>(&event)) events.push_back(*step);
                           },
@@ -253,8 +254,13 @@ TEST_F(InstanceTest, WhatAMachineWasGivenOutlivesTheDaemon) {
   const std::string state = base::read_file(subject->state_path(), 1 << 20);
   {
     core::Loop other;
-    const Environment changed{
-        other, around.layout, around.settings, environment.notify, environment.ended, environment.problem};
+    const Environment changed{other,
+                              around.layout,
+                              around.settings,
+                              around.prober,
+                              environment.notify,
+                              environment.ended,
+                              environment.problem};
     subject->running().monitor->close();
     const auto short_lived = std::make_shared<Instance>(changed, uuid, subject->name());
     run(other, short_lived->reconnect(LiveState::read(state)));

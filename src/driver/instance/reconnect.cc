@@ -46,8 +46,8 @@ Task<void> Instance::reconnect(LiveState state, Running::Begun begun) {
   found->identity = user_of(state, environment_.settings.identity);
   found->id = state.id;
   found->live = std::move(state.live);
-  found->capabilities = emulator::assumed(state.emulator ? state.emulator->kind : emulator::kind_of(found->live.type),
-                                          found->live.os.arch);
+  found->capabilities = emulator::assumed(
+      state.emulator ? state.emulator->kind : emulator::default_kind(found->live.type), found->live.os.arch);
   if (state.emulator) {
     found->capabilities.version = state.emulator->version;
     found->capabilities.package = state.emulator->package;

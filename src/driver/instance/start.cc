@@ -25,6 +25,7 @@
 #include "driver/host/vsock.h"
 #include "driver/instance/backends.h"
 #include "driver/instance/character.h"
+#include "driver/instance/firmware.h"
 #include "driver/instance/instance.h"
 #include "driver/instance/pinning.h"
 #include "driver/instance/probe.h"
@@ -106,40 +107,32 @@ void prepare_interface(domain::Interface& interface, bool kvm, Prepared& out) {
   given.vhost_fds = hand_over(std::move(fds.vhost), out.fds);
 }
 
-std::string default_nvram_template(const domain::Domain& domain, const Settings& settings) {
-  if (!domain.os.nvram->template_path.empty()) return domain.os.nvram->template_path;
-  for (const auto& [loader, variables] : settings.nvram) {
-    if (loader == domain.os.loader->path) return variables;
-  }
-  return {};
+/// Emulators run as root where that is written, and not because nobody else is there.
+void require_user(const Settings& settings) {
+  if (!settings.root_unasked) return;
+  throw Error(ErrorCode::config_unsupported,
+              "the host has no user 'libvirt-qemu' or 'qemu' to run emulators as: have systemd-sysusers make one and "
+              "the daemon read its configuration again, or write user = \"root\" in stratovirt.conf to run them as root");
 }
 
-/// Everything the host must give, in the order of cost: checks first. Blocks: for the pool.
-Prepared prepare(const core::Layout& layout, const Settings& settings, domain::Domain domain, int id,
-                 std::unique_ptr<Running> running) {
-  Prepared out;
-  out.running = std::move(running);
-  if (settings.root_unasked) {
-    throw Error(
-        ErrorCode::config_unsupported,
-        "the host has no user 'libvirt-qemu' or 'qemu' to run emulators as: have systemd-sysusers make one and "
-        "the daemon read its configuration again, or write user = \"root\" in stratovirt.conf to run them as root");
-  }
-  const std::string program = emulator_program(domain);
+/// The program that is to run it, which KVM is there for. Blocks: for the pool.
+std::string choose_program(const domain::Domain& domain) {
+  std::string program = emulator_program(domain);
   if (domain.type == domain::Type::kvm) {
     if (const auto kvm = host::kvm(); !kvm.available) {
       throw Error(ErrorCode::config_unsupported,
                   "domain type 'kvm' cannot run here: " + kvm.reason + "; type='qemu' runs in software");
     }
   }
-  out.running->capabilities = probe(program);
-  out.running->capabilities.arch = domain.os.arch;
-  if (out.running->capabilities.kind != emulator::kind_of(domain.type)) {
-    throw Error(ErrorCode::config_unsupported,
-                "emulator '" + program + "' is a " + std::string(emulator::to_string(out.running->capabilities.kind)) +
-                    ", domain type '" + std::string(domain::to_string(domain.type)) + "' needs a " +
-                    std::string(emulator::to_string(emulator::kind_of(domain.type))));
-  }
+  return program;
+}
+
+/// Everything the host must give, in the order of cost: checks first. Blocks: for the pool.
+Prepared prepare(const core::Layout& layout, const Settings& settings, domain::Domain domain, int id,
+                 std::unique_ptr<Running> running, const std::string& program) {
+  Prepared out;
+  out.running = std::move(running);
+  const bool stratovirt = out.running->capabilities.kind == emulator::Kind::stratovirt;
   check_files(domain);
   domain::assign_aliases(domain);
   const auto uid = settings.identity.uid;
@@ -150,7 +143,7 @@ Prepared prepare(const core::Layout& layout, const Settings& settings, domain::D
   for (const domain::Disk& disk : domain.disks) {
     const std::vector<std::string> files = backing_files(disk);
     std::vector<host::ImageLock> locks = lock_images(disk, files);
-    if (domain.type == domain::Type::kvm) std::ranges::move(locks, std::back_inserter(out.locks));
+    if (stratovirt) std::ranges::move(locks, std::back_inserter(out.locks));  // a QEMU locks by itself
     backing.insert(backing.end(), files.begin(), files.end());
   }
   const std::string folder = layout.state + "/" + short_name;
@@ -164,7 +157,7 @@ Prepared prepare(const core::Layout& layout, const Settings& settings, domain::D
   out.resources.monitor_path = folder + "/" + monitor_name;
   out.resources.home = folder;
   out.resources.seccomp_sandbox = settings.seccomp_sandbox;
-  if (out.running->capabilities.kind == emulator::Kind::qemu) {
+  if (!stratovirt) {
     base::UniqueFd listening = listen_in(folder, monitor_name);
     out.resources.monitor_fd = listening.get();
     out.fds.push_back(std::move(listening));
@@ -193,15 +186,18 @@ Prepared prepare(const core::Layout& layout, const Settings& settings, domain::D
   for (auto& serial : domain.serials) place_socket(serial.source, serial.info.alias);
   out.running->sockets = CharacterSockets(domain);
   // The original takes no listening socket and makes its own, where its user may.
-  if (out.running->capabilities.kind == emulator::Kind::qemu || out.running->capabilities.is_own()) {
+  if (!stratovirt || out.running->capabilities.is_own()) {
     for (auto& [alias, fd] : listen_for_characters(domain, uid, gid)) {
       out.resources.character_fds[alias] = fd.get();
       out.fds.push_back(std::move(fd));
     }
   }
   if (domain.os.nvram && domain.os.loader) {
-    out.nvram.emplace(host::Nvram::prepare(domain.os.nvram->path, default_nvram_template(domain, settings),
-                                           domain.os.loader->path, uid, gid));
+    domain::Nvram& store = *domain.os.nvram;
+    if (store.path.empty()) store.path = nvram_path(domain, layout);
+    if (store.template_path.empty())
+      store.template_path = nvram_template(domain.os.loader->path, layout, settings);
+    out.nvram.emplace(host::Nvram::prepare(store.path, store.template_path, domain.os.loader->path, uid, gid));
   }
   std::vector<std::string> files = make_character_files(domain);
   for (std::string& path : owned_files(domain)) files.push_back(std::move(path));
@@ -304,11 +300,33 @@ Task<void> Instance::start(domain::Domain description, int id, bool paused) {
   }
 }
 
+/// Chooses the firmware of a domain that asks for a choice. `description` outlives it.
+Task<void> Instance::settle_firmware(domain::Domain* description, emulator::Kind kind) {
+  if (kind == emulator::Kind::stratovirt)
+    throw Error(ErrorCode::config_unsupported, "os firmware='" + description->os.firmware->kind +
+                                                   "' is not supported for a StratoVirt: name its image in <loader>");
+  std::vector<std::string> problems;
+  const auto all = co_await environment_.loop.blocking([&] {
+    return read_firmwares(firmware_folders(environment_.layout),
+                          [&](const std::string& problem) { problems.push_back(problem); });
+  });
+  for (const std::string& problem : problems) environment_.problem(problem);
+  emulator::use_firmware(*description, emulator::choose_firmware(all, *description, description->os.machine));
+}
+
 Task<void> Instance::launch(domain::Domain description, int id, bool paused) {
   auto fresh = std::make_unique<Running>(environment_.loop.context());
   const Settings settings = environment_.settings;  // which a reload may change meanwhile
+  require_user(settings);
+  const std::string program = co_await environment_.loop.blocking([&] { return choose_program(description); });
+  fresh->capabilities = co_await environment_.prober.ask(program);
+  emulator::require_runs(fresh->capabilities, description, program);
+  // What runs is called by the version that runs. A StratoVirt's machine has none.
+  if (fresh->capabilities.kind == emulator::Kind::qemu)
+    description.os.machine = fresh->capabilities.canonical(description.os.machine);
+  if (description.os.firmware) co_await settle_firmware(&description, fresh->capabilities.kind);
   Prepared prepared = co_await environment_.loop.blocking(
-      [&] { return prepare(environment_.layout, settings, std::move(description), id, std::move(fresh)); });
+      [&] { return prepare(environment_.layout, settings, std::move(description), id, std::move(fresh), program); });
   const emulator::Command command =
       emulator::command_line(prepared.running->live, prepared.resources, prepared.running->capabilities);
   const Log log = open_log(log_path(environment_.layout, *this), command);

@@ -13,6 +13,7 @@
 #include "driver/host/find_process.h"
 #include "driver/host/hugepages.h"
 #include "driver/host/nvram.h"
+#include "driver/instance/firmware.h"
 #include "driver/registry/defaults.h"
 
 namespace registry {
@@ -31,8 +32,9 @@ bool shown(const Instance& one) {
   return one.persistent() || one.active();
 }
 
-host::NvramAside put_nvram_aside(const domain::Domain& domain) {
-  return domain.os.nvram ? host::NvramAside(domain.os.nvram->path) : host::NvramAside();
+host::NvramAside put_nvram_aside(const domain::Domain& domain, const core::Layout& layout) {
+  const std::string path = instance::nvram_path(domain, layout);
+  return path.empty() ? host::NvramAside() : host::NvramAside(path);
 }
 
 }  // namespace
@@ -43,9 +45,11 @@ Registry::Registry(core::Loop& loop, const core::Layout& layout, const instance:
       settings_(settings),
       store_(layout),
       problem_(std::move(problem)),
+      prober_(loop, layout, settings, [this](const std::string& problem) { problem_(problem); }),
       environment_{loop,
                    layout,
                    settings,
+                   prober_,
                    [this](const Instance& from, const instance::Event& event) {
                      if (on_event_) on_event_(from, event);
                    },
@@ -131,7 +135,7 @@ void Registry::forget_unused(const Instance& one) {
 }
 
 Task<InstancePtr> Registry::define(domain::Domain description) {
-  fill_from_host(description, layout_, settings_);
+  co_await loop_.blocking([&] { fill_from_host(description, layout_, settings_); });
   const auto [subject, job] = co_await claim(&description, "remoteDispatchDomainDefineXMLFlags");
   const bool fresh = !subject->persistent();
   try {
@@ -192,13 +196,13 @@ Task<void> Registry::rename(InstancePtr subject, std::string name) {
 }
 
 Task<InstancePtr> Registry::create(domain::Domain description, bool paused, bool reset_nvram) {
-  fill_from_host(description, layout_, settings_);
+  co_await loop_.blocking([&] { fill_from_host(description, layout_, settings_); });
   const auto [subject, job] = co_await claim(&description, "remoteDispatchDomainCreateXML");
   if (subject->active())
     throw Error(ErrorCode::operation_invalid, "domain '" + subject->name() + "' is already active");
   try {
     co_await require_settled(description.uuid);
-    host::NvramAside old = reset_nvram ? put_nvram_aside(description) : host::NvramAside();
+    host::NvramAside old = reset_nvram ? put_nvram_aside(description, layout_) : host::NvramAside();
     co_await subject->start(std::move(description), ++last_id_, paused);
     old.keep_new();
   } catch (...) {
@@ -212,7 +216,7 @@ Task<void> Registry::start(InstancePtr subject, bool paused, bool reset_nvram) {
   if (subject->active()) throw Error(ErrorCode::operation_invalid, "domain is already running");
   co_await require_settled(subject->uuid());
   by_uuid(subject->uuid(), subject->name());  // it may have gone while this waited for its job
-  host::NvramAside old = reset_nvram ? put_nvram_aside(*subject->config()) : host::NvramAside();
+  host::NvramAside old = reset_nvram ? put_nvram_aside(*subject->config(), layout_) : host::NvramAside();
   co_await subject->start(*subject->config(), ++last_id_, paused);
   old.keep_new();
 }

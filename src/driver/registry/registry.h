@@ -24,6 +24,8 @@ class Registry {
   Registry(core::Loop& loop, const core::Layout& layout, const instance::Settings& settings, OnProblem problem);
 
   void on_event(OnEvent on_event) { on_event_ = std::move(on_event); }
+  /// What the emulators of this host can do.
+  instance::Prober& prober() { return prober_; }
 
   /// Reads the definitions, finds what runs, and starts what is to start with the host, once a boot. Serve clients
   /// after it.
@@ -76,6 +78,7 @@ class Registry {
   Store store_;
   OnProblem problem_;
   OnEvent on_event_;
+  instance::Prober prober_;
   instance::Environment environment_;
   std::map<std::string, InstancePtr> by_name_;
   std::map<core::Uuid, InstancePtr> by_uuid_;

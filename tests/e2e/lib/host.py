@@ -8,7 +8,7 @@ import pathlib
 import subprocess
 import sys
 
-FOLDERS = ["/etc/libvirt", "/run/libvirt", "/var/lib/libvirt", "/var/log/libvirt", "/run/lock"]
+FOLDERS = ["/etc/libvirt", "/run/libvirt", "/var/lib/libvirt", "/var/log/libvirt", "/var/cache/libvirt", "/etc/qemu", "/run/lock"]
 BASE = pathlib.Path("/var/tmp/stratovirt-e2e")
 BRIDGE = "qbr0"
 KVM = pathlib.Path("/dev/kvm")
