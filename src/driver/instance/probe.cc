@@ -163,7 +163,7 @@ class Talk {
 
   /// What it returns; nothing where it refuses.
   std::optional<qmp::Json> execute(const std::string& command) {
-    const std::uint64_t id = ++last_id_;
+    const std::string id = "libvirt-" + std::to_string(++last_id_);
     send(qmp::encode(command, nullptr, id));
     for (;;) {
       auto message = next();

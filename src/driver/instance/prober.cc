@@ -74,7 +74,8 @@ core::Task<emulator::Capabilities> Prober::ask(std::string program) {
   known.capabilities.reset();
   try {
     std::string complaint;
-    known.capabilities = co_await loop_.blocking([&] { return find_out(program, stamp, complaint); });
+    known.capabilities = co_await loop_.blocking(
+        [&, user = settings_.identity] { return find_out(program, stamp, user, complaint); });
     if (!complaint.empty()) problem_(complaint);
     co_return *known.capabilities;
   } catch (const Error& error) {
@@ -89,13 +90,13 @@ core::Task<emulator::Capabilities> Prober::ask(std::string program) {
 }
 
 /// Blocks: for the pool.
-emulator::Capabilities Prober::find_out(const std::string& program, const FileStamp& stamp,
+emulator::Capabilities Prober::find_out(const std::string& program, const FileStamp& stamp, const host::Identity& user,
                                         std::string& complaint) const {
   if (auto cached = read_cache(layout_.cache, program, stamp)) return std::move(*cached);
   ProbeConfig config;
   config.state = layout_.state;
   config.limit = limit_;
-  if (!layout_.session) config.identity = settings_.identity;
+  if (!layout_.session) config.identity = user;
   emulator::Capabilities capabilities = probe(program, config);
   try {
     write_cache(layout_.cache, program, stamp, capabilities);

@@ -48,7 +48,8 @@ class Prober {
     bool asking = false;
   };
   /// From the cache, else by a probe; what could not be written down is `complaint`.
-  emulator::Capabilities find_out(const std::string& program, const FileStamp& stamp, std::string& complaint) const;
+  emulator::Capabilities find_out(const std::string& program, const FileStamp& stamp, const host::Identity& user,
+                                  std::string& complaint) const;
   void make_room();
 
   core::Loop& loop_;

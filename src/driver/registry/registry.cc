@@ -135,7 +135,7 @@ void Registry::forget_unused(const Instance& one) {
 }
 
 Task<InstancePtr> Registry::define(domain::Domain description) {
-  co_await loop_.blocking([&] { fill_from_host(description, layout_, settings_); });
+  co_await loop_.blocking([&, settings = settings_] { fill_from_host(description, layout_, settings); });
   const auto [subject, job] = co_await claim(&description, "remoteDispatchDomainDefineXMLFlags");
   const bool fresh = !subject->persistent();
   try {
@@ -196,7 +196,7 @@ Task<void> Registry::rename(InstancePtr subject, std::string name) {
 }
 
 Task<InstancePtr> Registry::create(domain::Domain description, bool paused, bool reset_nvram) {
-  co_await loop_.blocking([&] { fill_from_host(description, layout_, settings_); });
+  co_await loop_.blocking([&, settings = settings_] { fill_from_host(description, layout_, settings); });
   const auto [subject, job] = co_await claim(&description, "remoteDispatchDomainCreateXML");
   if (subject->active())
     throw Error(ErrorCode::operation_invalid, "domain '" + subject->name() + "' is already active");
