@@ -1,3 +1,4 @@
+#include <malloc.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/sinks/syslog_sink.h>
 #include <spdlog/spdlog.h>
@@ -197,6 +198,9 @@ void serve(const Options& options, service::Background* background) {
 
 int main(int argc, char** argv) {
   let_hangup(SIG_BLOCK);  // until it can be heard: it asks for the configuration to be read again, and ends nothing
+  // Packets of any size come and go. The C library would learn to keep what large ones leave, and the daemon its peak.
+  constexpr int given_back_from = 128 * 1024;
+  mallopt(M_MMAP_THRESHOLD, given_back_from);
   Options options;
   CLI::App app("virtstratovirtd: the libvirt driver for StratoVirt");
   app.add_flag("-d,--daemon", options.daemonize, "Run as a daemon");

@@ -201,7 +201,7 @@ void format_os(core::XmlWriter& writer, const Os& os) {
 }
 
 void parse_features(Features& features, const XmlNode& node, Arch arch) {
-  constexpr std::string_view known = "acpi apic pae pmu vmport vmcoreinfo gic";
+  constexpr std::string_view known = "acpi apic pae pmu smm vmport vmcoreinfo gic";
   for (const XmlNode& feature : node.children())
     if (feature.namespace_uri().empty() && !has_word(known, feature.name()))
       throw Error(ErrorCode::config_unsupported, "unexpected feature '" + std::string(feature.name().substr(0, 64)) +

@@ -89,8 +89,7 @@ class Reader {
   Reader(std::span<const std::uint8_t> payload, Named& named) : decoder_(payload), named_(named) {}
 
   void all(std::string_view words) {
-    each(words);
-    decoder_.finish();
+    for (std::string_view word = next_word(words); !word.empty(); word = next_word(words)) one(word);
   }
 
  private:
@@ -99,10 +98,6 @@ class Reader {
     T value{};
     decoder_.get(value);
     return value;
-  }
-
-  void each(std::string_view words) {
-    for (std::string_view word = next_word(words); !word.empty(); word = next_word(words)) one(word);
   }
 
   void one(std::string_view word) {
@@ -126,7 +121,7 @@ class Reader {
       if (take<std::optional<Void>>()) one(word.substr(1));
     } else if (word.starts_with('[')) {
       // An item takes four bytes at least, so that what was sent bounds the loop.
-      for (auto left = take<std::uint32_t>(); left > 0; --left) each(word.substr(1, word.size() - 2));
+      for (auto left = take<std::uint32_t>(); left > 0; --left) all(word.substr(1, word.size() - 2));
     } else {
       refer(*reference(word));
     }
