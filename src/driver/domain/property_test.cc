@@ -107,6 +107,7 @@ void fill_machine(Any& any, Domain& domain) {
                      .gic_version = {},
                      .vmport = any.maybe_bool(),
                      .pmu = any.maybe_bool(),
+                     .smm = x86 && domain.type == Type::qemu ? any.maybe_bool() : std::nullopt,
                      .vmcoreinfo = domain.type == Type::qemu ? any.maybe_bool() : std::nullopt};
   if (!x86 && any.chance()) domain.features.gic_version = 3;
   std::optional<Topology> topology;

@@ -53,12 +53,12 @@ TEST(Requests, AreNamedInEachDialect) {
   EXPECT_FALSE(query_guest_memory(domain, stratovirt));
   EXPECT_THROW(set_iotune(domain.disks[0], {}, stratovirt), core::Error) << "the original";
   Capabilities own = stratovirt;
-  own.commands = {"block_set_io_throttle"};
+  own.commands = std::set<std::string>{"block_set_io_throttle"};
   domain::IoTune limits;
   limits.total_iops_sec = 10;
   EXPECT_TRUE(query_devices(qemu));
   EXPECT_FALSE(query_devices(own)) << "the original";
-  own.commands.insert("closefd");
+  own.commands = std::set<std::string>{"block_set_io_throttle", "closefd"};
   EXPECT_TRUE(query_devices(own));
   EXPECT_EQ(set_iotune(domain.disks[0], limits, own),
             (Request{"block_set_io_throttle", {{"id", "virtio-disk0"}, {"iops", 10}}}));
@@ -69,7 +69,7 @@ TEST(Requests, AreNamedInEachDialect) {
   expected["iops_max"] = 20;
   EXPECT_EQ(set_iotune(domain.disks[0], limits, qemu).arguments, expected);
   Capabilities without = stratovirt;
-  without.commands = {"quit"};
+  without.commands = std::set<std::string>{"quit"};
   EXPECT_THROW(system_powerdown(without), core::Error);
 }
 

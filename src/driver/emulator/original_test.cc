@@ -83,7 +83,7 @@ TEST(Original, TakesEveryDescriptionsWords) {
           tap.vhost_fds.assign(card.queues.value_or(1), "28");
         }
         Capabilities capabilities = original;
-        capabilities.arch = domain.os.arch;
+        capabilities.arch = domain::to_string(domain.os.arch);
         command = command_line(domain, resources, capabilities);
       } catch (const core::Error&) {  // a refusal, which golden files hold
         continue;
