@@ -98,7 +98,8 @@ void fill_machine(Any& any, Domain& domain) {
     if (any.chance()) domain.os.cmdline = any.text();
   }
   if (any.chance()) {
-    domain.os.loader = Loader{.path = any.path(), .readonly = any.maybe_bool(), .secure = any.maybe_bool()};
+    domain.os.loader = Loader{
+        .path = any.path(), .readonly = any.maybe_bool(), .secure = any.chance() ? std::optional(false) : std::nullopt};
     if (any.chance()) domain.os.nvram = Nvram{any.chance() ? any.path() : "", any.chance() ? any.path() : ""};
   }
   domain.features = {.acpi = true,
@@ -107,8 +108,9 @@ void fill_machine(Any& any, Domain& domain) {
                      .gic_version = {},
                      .vmport = any.maybe_bool(),
                      .pmu = any.maybe_bool(),
-                     .smm = x86 && domain.type == Type::qemu ? any.maybe_bool() : std::nullopt,
+                     .smm = x86 ? any.maybe_bool() : std::nullopt,
                      .vmcoreinfo = domain.type == Type::qemu ? any.maybe_bool() : std::nullopt};
+  if (x86 && domain.os.loader && any.chance()) domain.os.loader->secure = domain.features.smm = true;
   if (!x86 && any.chance()) domain.features.gic_version = 3;
   std::optional<Topology> topology;
   if (domain.type == Type::qemu && any.chance()) topology = Topology{.sockets = domain.vcpus};

@@ -113,6 +113,7 @@ struct Query {
   std::string_view command;
   void (*read)(Capabilities& capabilities, std::string_view query, const json& reply, const char* name);
   const char* member;
+  bool qemu_alone = false;  ///< a StratoVirt has no such command
 };
 constexpr Query queries[] = {
     {"query-version", read_monitor, "qemu"},
@@ -122,7 +123,7 @@ constexpr Query queries[] = {
     {"query-command-line-options", read_names<&Capabilities::options>, "option"},
     {"qom-list-types", read_names<&Capabilities::types>, "name"},
     {"query-commands", read_names<&Capabilities::commands>, "name"},
-    {"query-cpu-definitions", read_cpus, "name"},
+    {"query-cpu-definitions", read_cpus, "name", true},
 };
 
 }  // namespace
@@ -216,9 +217,10 @@ std::vector<std::string> probe_arguments(Kind kind, const std::string& monitor_p
           render(monitor, kind)};
 }
 
-std::vector<std::string> probe_queries() {
+std::vector<std::string> probe_queries(Kind kind) {
   std::vector<std::string> result;
-  for (const Query& query : queries) result.emplace_back(query.command);
+  for (const Query& query : queries)
+    if (kind == Kind::qemu || !query.qemu_alone) result.emplace_back(query.command);
   return result;
 }
 

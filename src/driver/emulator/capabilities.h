@@ -108,7 +108,7 @@ Capabilities read_text(std::string_view text);
 /// Arguments that start the program without a machine, answering QMP at a socket it makes at `monitor_path`.
 std::vector<std::string> probe_arguments(Kind kind, const std::string& monitor_path);
 /// The queries of a probe; none takes arguments, and one that a program does not know tells nothing.
-std::vector<std::string> probe_queries();
+std::vector<std::string> probe_queries(Kind kind);
 /// Takes one reply's "return" into `capabilities`. Throws Error: INTERNAL_ERROR when it has not the reply's shape.
 void read_probe(Capabilities& capabilities, std::string_view query, const nlohmann::json& reply);
 

@@ -31,7 +31,7 @@ std::vector<Request> requests(const domain::Domain& domain, const Resources& res
                              query_vcpus(original), query_iothreads(), query_chardev(), query_block_stats(),
                              query_balloon(), set_balloon(domain.current_memory_kib)})
     all.push_back(one);
-  for (const std::string& query : probe_queries()) all.push_back({query, {}});
+  for (const std::string& query : probe_queries(Kind::stratovirt)) all.push_back({query, {}});
   for (const auto& optional : {query_devices(original), query_block_errors(original),
                                query_guest_memory(domain, original), set_balloon_period(domain, 5, original)})
     if (optional) all.push_back(*optional);

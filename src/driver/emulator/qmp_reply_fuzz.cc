@@ -24,7 +24,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       case 6: read_guest_memory(reply); break;
       case 7: {
         Capabilities capabilities;
-        for (const auto& query : probe_queries()) read_probe(capabilities, query, reply);
+        for (const auto& query : probe_queries(Kind::qemu)) read_probe(capabilities, query, reply);
         break;
       }
       default: read_event(events[data[0] % 4], reply); break;

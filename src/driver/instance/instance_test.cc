@@ -77,8 +77,9 @@ class InstanceTest : public testing::Test {
                           },
                           [this](Instance&) { ++ends; },
                           [this](const std::string& problem) { problems.push_back(problem); }};
+  Prober later_prober{later, around.layout, around.settings, environment.problem};
   Environment later_environment{
-      later, around.layout, around.settings, environment.notify, environment.ended, environment.problem};
+      later, around.layout, around.settings, later_prober, environment.notify, environment.ended, environment.problem};
   std::shared_ptr<Instance> subject = std::make_shared<Instance>(environment, uuid, "x");
   std::shared_ptr<Instance> second;
 };

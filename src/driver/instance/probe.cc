@@ -227,7 +227,7 @@ void ask_monitor(const std::string& program, emulator::Capabilities& capabilitie
   };
   try {
     Talk talk(process, folder, config, deadline);
-    for (const std::string& query : emulator::probe_queries()) {
+    for (const std::string& query : emulator::probe_queries(capabilities.kind)) {
       if (const auto reply = talk.execute(query)) emulator::read_probe(capabilities, query, *reply);
     }
   } catch (const Error& error) {
