@@ -67,6 +67,20 @@ TEST(Addresses, AddAVirtioSerialControllerForAConsole) {
   EXPECT_EQ(count(with("<console type='pty'/>")), 0);
 }
 
+TEST(Addresses, LeftToTheDriverHaveOnePortMore) {
+  EXPECT_EQ(root_ports(with("")), 0u);
+  EXPECT_EQ(root_ports(with(disk("vda", at(0, 5)))), 0u);
+  EXPECT_EQ(root_ports(with(disk("vda") + disk("vdb"))), 3u);
+  EXPECT_EQ(root_ports(with("<controller type='pci' index='0' model='pcie-root'/>" + disk("vda"))), 2u);
+  EXPECT_EQ(root_ports(with(root_port(1) + disk("vda"))), 1u);
+  EXPECT_EQ(root_ports(with(root_port(1) + disk("vda") + disk("vdb"))), 2u);
+  std::string disks;
+  for (unsigned i = 0; i < 239; ++i)
+    disks += disk("vd" + std::string(1, static_cast<char>('a' + i / 26)) + static_cast<char>('a' + i % 26));
+  EXPECT_EQ(root_ports(with(disks)), 240u);
+  EXPECT_EQ(root_ports(with(disks + disk("vdzz"))), 240u);  // there is no place for another
+}
+
 TEST(Addresses, OnceGivenStay) {
   const Domain domain = with(disk("vda") + disk("vdb") + "<memballoon model='virtio'/>");
   Domain again = domain;
@@ -85,9 +99,9 @@ TEST(Aliases, AreLibvirts) {
   for_each_device(domain, [&](const auto& device) { aliases.push_back(device.info.alias); });
   EXPECT_EQ(aliases,
             (std::vector<std::string>{
-                "pcie.0", "pci.1", "pci.2",          "pci.3",        "pci.4",        "pci.5",         "pci.6", "pci.7",
-                "pci.8",  "pci.9", "virtio-serial0", "virtio-disk0", "virtio-disk2", "virtio-disk26", "net0",  "ua-net",
-                "b",      "rng0",  "vsock0",         "serial0",      "serial0",      "console1"}));
+                "pcie.0", "pci.1", "pci.2",  "pci.3",          "pci.4",        "pci.5",        "pci.6",         "pci.7",
+                "pci.8",  "pci.9", "pci.10", "virtio-serial0", "virtio-disk0", "virtio-disk2", "virtio-disk26", "net0",
+                "ua-net", "b",     "rng0",   "vsock0",         "serial0",      "serial0",      "console1"}));
   validate(domain);
   Domain again = domain;
   assign_aliases(again);

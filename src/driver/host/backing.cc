@@ -73,7 +73,7 @@ Backing read_backing(int fd, const std::string& path) {
   std::array<unsigned char, header_size> header{};
   const ssize_t got = ::pread(fd, header.data(), header.size(), 0);
   constexpr ssize_t size_of_version_2 = 72;
-  if (got < size_of_version_2 || big_endian(header.data(), 4) != 0x514649fb) refuse(path, "is not a qcow2's");
+  if (got < size_of_version_2 || big_endian(header.data(), 4) != 0x514649fb) return {};
   const std::uint64_t version = big_endian(header.data() + 4, 4), name_at = big_endian(header.data() + 8, 8),
                       name_length = big_endian(header.data() + 16, 4), cluster_bits = big_endian(header.data() + 20, 4);
   if (name_at == 0) return {};

@@ -77,6 +77,17 @@ TEST_F(BackingTest, TheChainIsFollowedBesideEachImageThatNamesTheNext) {
   EXPECT_THAT(backing_files(path("alone")), ElementsAre());
 }
 
+TEST_F(BackingTest, WhatIsNoQcow2EndsTheChain) {
+  write("magic", header("base").replace(0, 3, "XFI"));
+  write("short", std::string("QFI\xfb", 4));
+  write("empty", "");
+  for (const char* name : {"magic", "short", "empty"}) {
+    EXPECT_THAT(backing_files(path(name)), ElementsAre()) << name;
+    overlay("top", name);
+    EXPECT_THAT(backing_files(path("top")), ElementsAre(path(name))) << name;
+  }
+}
+
 TEST_F(BackingTest, WhatIsNotSaidToBeAQcow2IsNotLookedInto) {
   overlay("secret", "");
   overlay("looks-like-one", "secret");
@@ -110,19 +121,20 @@ TEST_F(BackingTest, RingsAndChainsWithoutEndAreRefused) {
 }
 
 TEST_F(BackingTest, AHeaderThatCannotBeIsRefused) {
+  std::string many;
+  for (int i = 0; i < 65; ++i) many += big_endian(7, 4) + big_endian(0, 4);
   write("base", "");
   changed("version", 4, big_endian(9, 4));
-  changed("magic", 0, "XFI");
   changed("long-name", 16, big_endian(1024, 4));
   changed("far-name", 8, big_endian(~std::uint64_t{0} - 2, 8));
   changed("near-name", 8, big_endian(50, 8));
   changed("clusters", 20, big_endian(63, 4));
   changed("long-header", 100, big_endian(0xffffffff, 4));
   changed("long-extension", 108, big_endian(0xffffffff, 4));
-  write("short", std::string("QFI\xfb", 4));
+  changed("many-extensions", 104, many);
   write("cut", header("base").substr(0, 1026));
-  for (const char* name : {"version", "magic", "long-name", "far-name", "near-name", "clusters", "long-header",
-                           "long-extension", "short", "cut"})
+  for (const char* name : {"version", "long-name", "far-name", "near-name", "clusters", "long-header", "long-extension",
+                           "many-extensions", "cut"})
     EXPECT_EQ(error_of(name).code(), ErrorCode::config_unsupported) << name;
 }
 

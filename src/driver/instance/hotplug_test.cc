@@ -27,15 +27,8 @@ class HotplugTest : public testing::Test {
     around.loop.context().run_for(std::chrono::milliseconds(20));
   }
 
-  void start(const std::string& words = "") {
-    domain::Domain machine = around.machine(words);
-    domain::Controller port;
-    port.model = domain::Controller::Model::pcie_root_port;
-    port.index = domain::free_index(machine);
-    machine.controllers.push_back(port);
-    domain::assign_addresses(machine);
-    run(around.loop, subject->start(std::move(machine), 1, false));
-  }
+  /// With room for one more device.
+  void start(const std::string& words = "") { run(around.loop, subject->start(around.machine(words), 1, false)); }
   domain::Device disk(const std::string& target = "vdb") {
     const std::string path = around.root.path + "/" + target;
     std::ofstream(path) << "image";
