@@ -171,7 +171,7 @@ class World(Mortal):
         differences = {
             "emulators": set(emulators().values()) ^ uuids,
             "taps": (host.network_cards() - self.cards) ^ taps,
-            "state": set(os.listdir(self.state)) - {"driver.lock"} ^ folders ^ {f"{uuid}.json" for uuid in uuids},
+            "state": set(os.listdir(self.state)) - {"driver.lock", "autostarted"} ^ folders ^ {f"{uuid}.json" for uuid in uuids},
             "huge pages": set(os.listdir(HUGEPAGES) if HUGEPAGES.exists() else []) - folders,
             "control groups": groups() - folders,
             "definitions": set(os.listdir(self.config)) - {"autostart"} ^ names,
