@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <set>
 
 #include "driver/core/error.h"
@@ -145,6 +146,22 @@ void walk(xmlNode* node, const Visit& visit) {
   for (xmlNode* child = node->children; child; child = child->next) walk(child, visit);
 }
 
+/// Declares at `child` what is used there and below of the namespaces that its parent declares, so that it may leave.
+void declare_own(xmlNode* child, const std::set<const xmlNs*>& parents) {
+  if (parents.empty()) return;
+  std::map<const xmlNs*, xmlNs*> own;
+  const auto take = [&](xmlNs*& used) {
+    if (!parents.contains(used)) return;
+    const auto [place, first] = own.try_emplace(used);
+    if (first) place->second = xmlNewNs(child, used->href, used->prefix);
+    used = place->second;
+  };
+  walk(child, [&](xmlNode* node) {
+    take(node->ns);
+    for (xmlAttr* one = node->properties; one; one = one->next) take(one->ns);
+  });
+}
+
 bool is_named(const xmlNode* node, std::string_view name) {
   return node->type == XML_ELEMENT_NODE && !node->ns && view(node->name) == name;
 }
@@ -196,10 +213,29 @@ std::vector<XmlNode> XmlNode::children(std::string_view name) const {
 
 void XmlNode::join(std::string_view name) const {
   const std::vector<XmlNode> found = children(name);
+  if (found.size() < 2) return;
+  xmlNode* const first = found[0].node_;
+  const auto names = found[0].attributes();
+  std::set<std::string_view> known(names.begin(), names.end());
+  xmlAttr** end = &first->properties;
+  xmlAttr* last = nullptr;
+  for (; *end; end = &last->next) last = *end;
   for (std::size_t i = 1; i < found.size(); ++i) {
-    while (xmlNode* const child = found[i].node_->children) {
-      xmlUnlinkNode(child);
-      xmlAddChild(found[0].node_, child);
+    for (xmlAttr *one = found[i].node_->properties, *next; one; one = next) {
+      next = one->next;
+      if (one->ns || !known.insert(view(one->name)).second) continue;
+      xmlUnlinkNode(reinterpret_cast<xmlNode*>(one));
+      one->parent = first;  // xmlAddChild() would go through all that are there
+      one->prev = last;
+      *end = last = one;
+      end = &one->next;
+    }
+    std::set<const xmlNs*> declared;
+    for (const xmlNs* one = found[i].node_->nsDef; one; one = one->next) declared.insert(one);
+    for (const XmlNode& child : found[i].children()) {
+      declare_own(child.node_, declared);
+      xmlUnlinkNode(child.node_);
+      xmlAddChild(first, child.node_);
     }
     found[i].remove();
   }

@@ -34,7 +34,8 @@ class XmlNode {
   std::vector<XmlNode> children(std::string_view name) const;
   std::string text() const;  ///< all text below it
 
-  /// Moves what is in the second and later elements of that name into the first, and them out of the document.
+  /// Moves the elements in the second and later elements of that name into the first, and the attributes that it lacks;
+  /// takes them, with what text they have, out of the document.
   void join(std::string_view name) const;
   /// Takes the element out of the document; it is used no more.
   void remove() const;

@@ -93,7 +93,28 @@ TEST(Xml, JoinsWhatStandsInPieces) {
   const XmlDocument document("<a><b x='1'>s<c/></b><d><b/></d><b x='2'>t<!-- -->u<e/></b><b/></a>");
   document.root().join("b");
   document.root().join("none");
-  EXPECT_EQ(document.root().raw(0), "<a>\n  <b x=\"1\">s<c/>t<!-- -->u<e/></b>\n  <d>\n    <b/>\n  </d>\n</a>");
+  EXPECT_EQ(document.root().raw(0), "<a>\n  <b x=\"1\">s<c/><e/></b>\n  <d>\n    <b/>\n  </d>\n</a>");
+}
+
+TEST(Xml, WhatIsJoinedKeepsItsNamespaces) {
+  const XmlDocument document(
+      "<a><b/><b xmlns:x='u' xmlns:y='v'><x:c/><d><x:e y:f='1'/></d><x:g xmlns:x='w'><y:h/></x:g></b></a>");
+  document.root().join("b");
+  const XmlNode b = *document.root().child("b");
+  ASSERT_EQ(b.children().size(), 3u);
+  EXPECT_EQ(b.children()[0].namespace_uri(), "u");
+  EXPECT_EQ(b.children()[1].children()[0].namespace_uri(), "u");
+  EXPECT_EQ(b.children()[2].namespace_uri(), "w");
+  EXPECT_EQ(b.children()[2].children()[0].namespace_uri(), "v");
+  EXPECT_EQ(b.raw(0),
+            "<b>\n  <x:c xmlns:x=\"u\"/>\n  <d xmlns:x=\"u\" xmlns:y=\"v\">\n    <x:e y:f=\"1\"/>\n  </d>\n"
+            "  <x:g xmlns:x=\"w\" xmlns:y=\"v\">\n    <y:h/>\n  </x:g>\n</b>");
+}
+
+TEST(Xml, OfWhatIsJoinedTheFirstThatHasAnAttributeGivesIt) {
+  const XmlDocument document("<a><b/><b x='1'/><b x='2' y='3' n:z='4' xmlns:n='u'/><b y='5' w='6'/></a>");
+  document.root().join("b");
+  EXPECT_EQ(document.root().raw(0), "<a>\n  <b x=\"1\" y=\"3\" w=\"6\"/>\n</a>");
 }
 
 TEST(Xml, RefusesEveryDocumentType) {
