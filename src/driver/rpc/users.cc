@@ -16,8 +16,8 @@ struct Users::User {
   std::vector<Account*> accounts;
   std::map<std::pair<std::uint64_t, std::uint64_t>, Waiter> waiting;  // by the time used, then by when they came
   std::uint64_t used = 0;                                             // of the loop's time, nanoseconds
-  std::uint64_t now = 0;  // the time used by the client whose turn it was last
-  std::size_t held = 0;
+  std::uint64_t now = 0;     // the time used by the client whose turn it was last
+  std::uint64_t passed = 0;  // had the pass, nanoseconds
 };
 
 /// Who waits for the pass.
@@ -79,6 +79,9 @@ void Users::Account::spent(Duration time) {
   // Who was away has not saved up what it did not use.
   used_ = std::max(used_, user_.now) + used;
   user_.used = std::max(user_.used, users_->now_) + used;
+  // What kept nobody waiting is no debt towards those who come later.
+  if (user_.waiting.empty()) user_.now = std::max(user_.now, used_);
+  if (users_->waiting_ == 0) users_->now_ = std::max(users_->now_, user_.used);
 }
 
 void Users::Account::await_turn(std::function<void()> turn) {
@@ -119,20 +122,34 @@ void Users::Account::holds(std::size_t bytes) {
   if (!id_.readonly || bytes == held_) return;
   const bool more = bytes > held_;
   users_->held_ += bytes - held_;
-  user_.held += bytes - held_;
   held_ = bytes;
   if (more) users_->close_the_largest();
 }
 
 void Users::close_the_largest() {
-  while (held_ > held_by_readers) {
-    const auto& user = std::ranges::max_element(users_, {}, [](const auto& one) { return one.second.held; })->second;
-    const Account* largest = *std::ranges::max_element(user.accounts, {}, &Account::held_);
-    const std::size_t before = held_;
+  std::size_t left = held_;  // without those that are closed now: what they still hold goes with their calls
+  while (left > held_by_readers) {
+    const Account* largest = nullptr;
+    std::size_t most = 0;
+    for (const auto& [id, user] : users_) {
+      const Account* of_user = nullptr;
+      std::size_t sum = 0;
+      for (const Account* one : user.accounts) {
+        if (one->closed_) continue;
+        sum += one->held_;
+        if (!of_user || one->held_ > of_user->held_) of_user = one;
+      }
+      if (sum <= most) continue;
+      most = sum;
+      largest = of_user;
+    }
+    if (!largest) return;
+    left -= largest->held_;
     largest->close_();
-    if (held_ >= before) return;  // it is closed, and what it still holds goes with its calls
   }
 }
+
+// --- the pass
 
 core::Task<Users::Pass> Users::pass(Account* account) {
   if (!account->id_.readonly) co_return Pass(nullptr);
@@ -143,17 +160,19 @@ core::Task<Users::Pass> Users::pass(Account* account) {
     if (!entrant.called) throw core::Error(core::ErrorCode::operation_aborted, "the client is gone");
   }
   users.passed_ = true;
-  co_return Pass(&users);
+  co_return Pass(account);
 }
 
-/// Hands the pass on to whom a turn would be given.
-void Users::leave() {
+/// Hands the pass on to the user who had it least, and of its calls to the first.
+void Users::leave(User& user, Duration had) {
   passed_ = false;
-  const auto used = [](const Entrant* one) { return std::pair(one->account.user_.used, one->account.used_); };
+  user.passed = std::max(user.passed, pass_now_) + static_cast<std::uint64_t>(std::chrono::nanoseconds(had).count());
+  const auto start = [this](const Entrant* one) { return std::max(one->account.user_.passed, pass_now_); };
   Entrant* next = nullptr;
   for (Entrant* one : entrants_) {
-    if (!one->account.closed_ && (!next || used(one) < used(next))) next = one;
+    if (!one->account.closed_ && (!next || start(one) < start(next))) next = one;
   }
+  pass_now_ = next ? start(next) : std::max(pass_now_, user.passed);
   if (!next) return;
   passed_ = next->called = true;
   next->signal.notify();

@@ -27,7 +27,8 @@ class Users : public std::enable_shared_from_this<Users> {
     auto operator<=>(const Id&) const = default;
   };
   struct User;
-  using Duration = std::chrono::steady_clock::duration;
+  using Clock = std::chrono::steady_clock;
+  using Duration = Clock::duration;
 
   /// How long a turn is.
   static constexpr std::chrono::milliseconds turn_length{2};
@@ -37,7 +38,7 @@ class Users : public std::enable_shared_from_this<Users> {
   /// One client.
   class Account {
    public:
-    /// `close` ends the client.
+    /// `close` ends the client, with closed().
     Account(std::shared_ptr<Users> users, Id id, std::function<void()> close);
     Account(const Account&) = delete;
     Account& operator=(const Account&) = delete;
@@ -68,18 +69,19 @@ class Users : public std::enable_shared_from_this<Users> {
   /// To do what takes so much memory that but one reader at a time may.
   class Pass {
    public:
-    explicit Pass(Users* users) : users_(users) {}
-    Pass(Pass&& other) noexcept : users_(std::exchange(other.users_, nullptr)) {}
+    explicit Pass(Account* account) : account_(account) {}
+    Pass(Pass&& other) noexcept : account_(std::exchange(other.account_, nullptr)), since_(other.since_) {}
     Pass& operator=(Pass&&) = delete;
     ~Pass() {
-      if (users_) users_->leave();
+      if (account_) account_->users_->leave(account_->user_, Clock::now() - since_);
     }
 
    private:
-    Users* users_;
+    Account* account_;
+    Clock::time_point since_ = Clock::now();
   };
-  /// Waits for it in the order of turns; a writer need not. The caller keeps the account alive. Throws Error where the
-  /// client leaves.
+  /// Waits for it until the user is the one who had it least; a writer need not. The caller keeps the account alive,
+  /// also as long as it has the pass. Throws Error where the client leaves.
   static core::Task<Pass> pass(Account* account);
 
   std::size_t clients(Id id) const;
@@ -94,7 +96,7 @@ class Users : public std::enable_shared_from_this<Users> {
   void go_on();
   void give_turn();
   void close_the_largest();
-  void leave();
+  void leave(User& user, Duration had);
 
   core::Loop& loop_;
   std::map<Id, User> users_;
@@ -103,7 +105,8 @@ class Users : public std::enable_shared_from_this<Users> {
   std::size_t waiting_ = 0;
   bool going_on_ = false;
   std::size_t held_ = 0;
-  bool passed_ = false;  // somebody has the pass
+  bool passed_ = false;         // somebody has the pass
+  std::uint64_t pass_now_ = 0;  // how long it had it to whom it was given last
   std::list<Entrant*> entrants_;
 };
 

@@ -21,7 +21,8 @@ struct Client {
   Client(const std::shared_ptr<Users>& users, uid_t uid, bool readonly, std::string called, std::string& list)
       : name(std::move(called)), log(list), account(users, {uid, readonly}, [this] {
           closed = true;
-          account.holds(0);
+          account.closed();
+          account.holds(kept);
         }) {}
   /// Asks for a turn, which takes that long, `times` over.
   void work(milliseconds each, int times = 1) {
@@ -35,6 +36,7 @@ struct Client {
   std::string name;
   std::string& log;
   bool closed = false;
+  std::size_t kept = 0;  // held still when it is closed
   Users::Account account;
 };
 
@@ -100,6 +102,21 @@ TEST_F(UsersTest, ANewcomerIsServedBeforeThoseWhoHadMuch) {
   for (Client& one : busy) one.account.closed();
 }
 
+TEST_F(UsersTest, WhatKeptNobodyWaitingIsNoDebt) {
+  Client a = client(1, true, "a");
+  Client idle = client(1, true, "i");
+  a.account.spent(std::chrono::seconds(60));
+  Client stranger = client(2, true, "s");
+  Client sibling = client(1, true, "b");
+  stranger.work(milliseconds(2), 100);
+  sibling.work(milliseconds(2), 100);
+  a.work(milliseconds(2));
+  idle.work(milliseconds(2));
+  run();
+  EXPECT_LT(log.find('a'), 8u) << log;
+  EXPECT_LT(log.find('i'), 8u) << log;
+}
+
 TEST_F(UsersTest, WhoeverLeavesIsWaitedForNoMore) {
   auto gone = std::make_unique<Client>(users, 1, true, "g", log);
   bool called = false;
@@ -128,6 +145,21 @@ TEST_F(UsersTest, BeyondTheBoundWhoHoldsMostIsClosed) {
   modest.account.holds(39 * mebibyte);
   EXPECT_TRUE(modest.closed);
   EXPECT_FALSE(first.closed);
+}
+
+TEST_F(UsersTest, WhatTheClosedStillHoldIsSomebodyElsesBound) {
+  Client slow = client(1, true, "s");
+  Client next = client(2, true, "n");
+  Client modest = client(1, true, "m");
+  slow.kept = 35 * mebibyte;
+  modest.account.holds(1 * mebibyte);
+  next.account.holds(3 * mebibyte);
+  slow.account.holds(38 * mebibyte);
+  EXPECT_TRUE(slow.closed);
+  EXPECT_FALSE(next.closed || modest.closed);
+  next.account.holds(5 * mebibyte);
+  EXPECT_TRUE(next.closed);
+  EXPECT_FALSE(modest.closed);
 }
 
 TEST_F(UsersTest, WhatAWriterHoldsIsItsOwnBound) {
@@ -159,6 +191,17 @@ TEST_F(UsersTest, OneReaderAtATimeHasThePassAndWritersNeedNone) {
   loop.spawn(pass(&w, milliseconds(0)));
   run();
   EXPECT_EQ(log, "awwaccbb");
+}
+
+TEST_F(UsersTest, ANewcomerDoesNotKeepThePassFromWhoHadMuchOfTheLoop) {
+  Client a = client(1, true, "a");
+  Client b = client(2, true, "b");
+  a.account.spent(std::chrono::seconds(60));
+  loop.spawn(pass(&b, milliseconds(10)));
+  for (int i = 0; i < 3; ++i) loop.spawn(pass(&b, milliseconds(1)));
+  loop.spawn(pass(&a, milliseconds(1)));
+  run();
+  EXPECT_EQ(log, "bbaabbbbbb");
 }
 
 TEST_F(UsersTest, WhoLeavesGivesUpItsPlaceForThePass) {
