@@ -33,7 +33,7 @@ core::Error rpc_error(std::string detail) {
 /// Forgets the first `count` bytes, and the memory where a large buffer has become empty.
 void drop_front(Bytes& bytes, std::size_t count) {
   bytes.erase(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(count));
-  if (bytes.empty() && bytes.capacity() > read_size) Bytes().swap(bytes);
+  if (bytes.empty() && bytes.capacity() >= read_size) Bytes().swap(bytes);
 }
 
 }  // namespace
@@ -137,18 +137,15 @@ void Connection::wait_hangup() {
 
 void Connection::on_readable() {
   const bool crowded = account_.crowded();
+  Bytes& buffer = scratch();
+  const auto bytes = std::span<const std::uint8_t>(buffer).first(receive(buffer));
   if (in_.empty() && !crowded) {
     // Straight from the shared buffer: whole packets are never copied.
-    Bytes& buffer = scratch();
-    const auto bytes = std::span<const std::uint8_t>(buffer).first(receive(buffer));
     const auto rest = bytes.subspan(cut(bytes));
     if (!closed_) in_.assign(rest.begin(), rest.end());
   } else {
-    const std::size_t before = in_.size();
-    in_.resize(before + read_size);
-    const std::size_t count = receive(std::span(in_).subspan(before));
     if (closed_) return;
-    in_.resize(before + count);
+    in_.insert(in_.end(), bytes.begin(), bytes.end());
     if (crowded) {
       await_turn();
     } else {
@@ -400,7 +397,7 @@ void Connection::wait_interval() {
     const auto self = weak.lock();
     if (error || !self || self->closed_) return;
     // While nothing is read from it, its silence says nothing.
-    if (self->stalled_) self->watch_.heard();
+    if (self->stalled_ || self->in_turn_) self->watch_.heard();
     switch (self->watch_.interval_over()) {
       case keepalive::Watch::Action::nothing: break;
       case keepalive::Watch::Action::ping: self->send(keepalive::message(keepalive::ping), Void{}); break;
