@@ -1,7 +1,6 @@
 #include "driver/api/client.h"
 
 #include <algorithm>
-#include <boost/asio/experimental/awaitable_operators.hpp>
 #include <chrono>
 #include <ranges>
 
@@ -11,7 +10,6 @@ namespace api {
 
 using core::Error;
 using core::ErrorCode;
-using namespace core::asio::experimental::awaitable_operators;
 
 namespace {
 
@@ -110,7 +108,7 @@ void Client::count_callbacks() {
 namespace {
 
 /// Destroys that run of a domain, whatever others do to it meanwhile.
-core::Task<void> destroy_run(registry::InstancePtr doomed, int id) {
+core::Task<void> destroy_run(registry::InstancePtr doomed, int id, std::shared_ptr<void>) {
   constexpr std::chrono::seconds pause{1};
   while (doomed->id() == id) {
     try {
@@ -128,7 +126,8 @@ core::Task<void> destroy_run(registry::InstancePtr doomed, int id) {
 
 void Client::autodestroy(const registry::InstancePtr& instance) {
   if (!instance->active()) return;
-  if (connection_.closed()) return driver_.loop.spawn(destroy_run(instance, instance->id()));
+  if (connection_.closed() || driver_.ending)
+    return driver_.loop.spawn(destroy_run(instance, instance->id(), driver_.autodestroy));
   std::erase_if(autodestroy_, [](const Run& run) {
     const auto known = run.instance.lock();
     return !known || known->id() != run.id;
@@ -142,25 +141,21 @@ void Client::closed() {
   object_callbacks_.clear();
   count_callbacks();
   for (const Run& run : take_runs()) {
-    if (const auto doomed = run.instance.lock()) driver_.loop.spawn(destroy_run(doomed, run.id));
+    if (const auto doomed = run.instance.lock()) driver_.loop.spawn(destroy_run(doomed, run.id, driver_.autodestroy));
   }
 }
 
 core::Task<void> destroy_all_runs(Driver* driver) {
   constexpr std::chrono::seconds limit{20};  // longer than a process may take that has to be killed
-  std::vector<std::pair<registry::InstancePtr, int>> all;
+  constexpr std::chrono::milliseconds pause{10};
+  const auto end = std::chrono::steady_clock::now() + limit;
+  driver->ending = true;  // what is being started now is destroyed as soon as it runs
   for (Client* client : driver->clients) {
     for (const Client::Run& run : client->take_runs()) {
-      if (const auto doomed = run.instance.lock()) all.emplace_back(doomed, run.id);
+      if (const auto doomed = run.instance.lock()) driver->loop.spawn(destroy_run(doomed, run.id, driver->autodestroy));
     }
   }
-  for (const auto& [doomed, id] : all) driver->loop.spawn(destroy_run(doomed, id));
-  const auto wait = [](auto runs) -> core::Task<void> {
-    for (const auto& [doomed, id] : runs) {
-      if (doomed->id() == id) co_await doomed->running().gone.wait();
-    }
-  };
-  co_await (wait(std::move(all)) || core::sleep(limit));
+  while (driver->autodestroy.use_count() > 1 && std::chrono::steady_clock::now() < end) co_await core::sleep(pause);
 }
 
 protocol::Domain wire(const instance::Instance& subject) {

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "driver/core/gate.h"
 #include "driver/core/layout.h"
 #include "driver/protocol/handlers.h"
 #include "driver/registry/registry.h"
@@ -28,6 +29,11 @@ struct Driver {
   /// The console sessions under way, by domain and device.
   std::map<std::pair<core::Uuid, std::string>, std::weak_ptr<rpc::Stream>> consoles;
   std::vector<std::string> uri_aliases;  ///< other URIs than its own under which this driver is opened
+  /// Of readers at images, which storage may keep waiting: most of the pool's threads are left to others.
+  core::Gate reader_looks{4};
+  bool ending = false;
+  /// Of this a copy is held by whatever starts or destroys a run that goes with its client.
+  std::shared_ptr<void> autodestroy = std::make_shared<bool>();
 
   std::string uri() const { return layout.session ? "stratovirt:///session" : "stratovirt:///system"; }
 };
@@ -57,7 +63,8 @@ class Client : public rpc::Session {
   /// virConnectOpen, which comes before all calls but a few. Throws Error where it has come already.
   void open();
 
-  /// Has what runs of this domain now destroyed when this client goes (START_AUTODESTROY); at once where it is gone.
+  /// Has what runs of this domain now destroyed when this client goes (START_AUTODESTROY); at once where it is gone, or
+  /// the daemon is ending.
   void autodestroy(const registry::InstancePtr& instance);
   struct Run {  ///< of a domain, which another client may start again
     std::weak_ptr<instance::Instance> instance;

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <optional>
 
 #include "driver/api/agent.h"
 #include "driver/api/client.h"
@@ -32,8 +33,12 @@ Task<DomainGetBlockInfoRet> block_info(Client* client, DomainGetBlockInfoArgs ar
   const domain::Disk* found = find_disk(subject->description(), args.path);
   if (!found) throw Error(ErrorCode::invalid_arg, "invalid path " + args.path + " not assigned to domain");
   const domain::Disk disk = *found;
+  std::optional<core::Gate::Place> place;
+  if (client->connection().readonly())
+    place.emplace(co_await client->driver().reader_looks.enter(Monitor::command_limit, "storage"));
   auto looked = co_await client->driver().loop.blocking(
       [disk] { return host::image_size(disk.source, disk.format == domain::Disk::Format::qcow2); });
+  place.reset();
   if (!looked) throw Error(looked.error());
   host::ImageSize& size = *looked;
   if (size.block_device && subject->active()) {  // how far a guest has written is known to its emulator only

@@ -82,9 +82,18 @@ Task<void> undefine(Client* client, DomainUndefineArgs args) {
   return undefine_flags(client, {args.dom, 0});
 }
 
+/// To be held by a start until it has called autodestroy(), where `flags` say that it will; the end of the daemon waits
+/// for it. Throws Error where that has begun.
+std::shared_ptr<void> to_be_destroyed(Client& client, std::uint32_t flags) {
+  if (!(flags & start_autodestroy)) return nullptr;
+  if (client.driver().ending) throw Error(ErrorCode::operation_invalid, "the daemon is ending");
+  return client.driver().autodestroy;
+}
+
 Task<registry::InstancePtr> start(Client* client, Domain dom, std::uint32_t flags) {
   require_flags(flags, start_paused | start_autodestroy | start_bypass_cache | start_force_boot | start_reset_nvram,
                 "virDomainCreateWithFlags");
+  const auto pending = to_be_destroyed(*client, flags);
   const auto subject = client->find(dom);
   const auto job = co_await subject->job().acquire("remoteDispatchDomainCreateWithFlags");
   co_await client->registry().start(subject, flags & start_paused, flags & start_reset_nvram);
@@ -100,6 +109,7 @@ Task<DomainCreateWithFlagsRet> create_with_flags(Client* client, DomainCreateWit
 Task<DomainCreateXmlRet> create_xml(Client* client, DomainCreateXmlArgs args) {
   require_flags(args.flags, start_paused | start_autodestroy | start_validate | start_reset_nvram,
                 "virDomainCreateXML");
+  const auto pending = to_be_destroyed(*client, args.flags);
   domain::Domain description = co_await read(client, std::move(args.xml_desc), args.flags & start_validate);
   const auto subject = co_await client->registry().create(std::move(description), args.flags & start_paused,
                                                           args.flags & start_reset_nvram);

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <atomic>
 #include <map>
 #include <optional>
 #include <span>
@@ -37,7 +38,7 @@ enum Group : std::uint32_t {
 constexpr std::uint32_t known_groups = 0x1ff;
 constexpr std::uint32_t filters = 0xff, nowait = 1u << 29, backing = 1u << 30, enforce = 1u << 31;
 
-/// An emulator that does not answer costs its caller this much, all of them together.
+/// An emulator that does not answer costs its caller this much, all of them together; storage that hangs, as much.
 constexpr std::chrono::milliseconds patient{2000}, impatient{100};
 
 /// A disk's image; `size` once it was looked at, and where there is one: libvirt leaves out what is not there as well.
@@ -193,8 +194,8 @@ void make(DomainStatsRecord& into, instance::Instance& subject, std::uint32_t gr
 }
 
 /// What is under way for one call: what emulators have answered, by their domain's place, and how many have not yet;
-/// and the images of all domains' disks, of which the first so many were looked at. Each domain is looked at once,
-/// however often the client names it.
+/// and the images of all domains' disks, of which the first so many were looked at, or given up. Each domain is looked
+/// at once, however often the client names it.
 struct Round {
   explicit Round(core::asio::io_context& context) : progress(context) {}
   std::vector<InstancePtr> domains;
@@ -203,26 +204,47 @@ struct Round {
   std::size_t open = 0;
   std::vector<Image> images;
   std::size_t looked_at = 0;
-  core::Signal progress;
+  std::atomic<bool> over = false;     // nobody wants to know any more
+  core::asio::steady_timer progress;  // cancelled to tell of it
+};
+
+/// Ends the part in a round of whatever is under way for it, however it ends.
+template <class F>
+struct AtEnd {
+  F end;
+  ~AtEnd() { end(); }
 };
 
 Task<void> ask_one(std::shared_ptr<Round> round, std::size_t slot, InstancePtr subject, instance::Questions questions,
                    std::chrono::milliseconds limit) {
+  const AtEnd answered{[&] {
+    if (--round->open == 0) round->progress.cancel();
+  }};
   round->figures[slot] = co_await instance::ask(std::move(subject), questions, limit);
-  if (--round->open == 0) round->progress.notify();
 }
 
 /// By one thread of the pool, since storage may hang; it tells of its progress, so that records are made meanwhile.
-Task<void> look_at_images(std::shared_ptr<Round> round, core::Loop* loop) {
-  constexpr std::size_t part = 256;
+Task<void> look_at_images(std::shared_ptr<Round> round, Driver* driver, bool readonly) {
+  constexpr std::size_t part = 32;
+  core::Loop* const loop = &driver->loop;
+  const AtEnd looked{[&] {
+    round->looked_at = round->images.size();
+    round->progress.cancel();
+  }};
+  std::optional<core::Gate::Place> place;
+  try {
+    if (readonly) place.emplace(co_await driver->reader_looks.enter(patient, "storage"));
+  } catch (const Error&) {
+    co_return;  // what hangs, hangs for others: there are no sizes
+  }
   co_await loop->blocking([round, loop] {
-    for (std::size_t i = 0; i < round->images.size();) {
+    for (std::size_t i = 0; i < round->images.size() && !round->over;) {
       Image& one = round->images[i];
       if (auto size = host::image_size(one.path, one.qcow2)) one.size = *size;
       if (++i % part != 0 && i < round->images.size()) continue;
       core::asio::post(loop->context(), [round, i] {
         round->looked_at = i;
-        round->progress.notify();
+        round->progress.cancel();
       });
     }
   });
@@ -277,7 +299,7 @@ void begin(Client& client, const std::shared_ptr<Round>& round, std::vector<std:
     ++round->open;
     loop.spawn(ask_one(round, i, one, questions, flags & nowait ? impatient : patient));
   }
-  if (!round->images.empty()) loop.spawn(look_at_images(round, &loop));
+  if (!round->images.empty()) loop.spawn(look_at_images(round, &client.driver(), client.connection().readonly()));
 }
 
 /// Where a domain's record is among the reply's bytes, once it was made; without bytes where there is none to tell.
@@ -303,6 +325,8 @@ Task<ConnectGetAllDomainStatsRet> get_all(Client* client, ConnectGetAllDomainSta
   co_await choose(client, &args, round.get(), &turn);
   std::vector<std::size_t> ends;  // of each domain's images
   begin(*client, round, ends, groups, args.flags);
+  const AtEnd over{[&] { round->over = true; }};
+  bool storage_hangs = false;
 
   const instance::Figures nothing;
   ConnectGetAllDomainStatsRet ret;
@@ -319,16 +343,21 @@ Task<ConnectGetAllDomainStatsRet> get_all(Client* client, ConnectGetAllDomainSta
       if (place.size > 0) ret.ret_stats.repeat(place.begin, place.size);
     } else {
       instance::Instance& one = *round->domains[i];
-      while (round->looked_at < ends[i] || (round->open > 0 && one.active())) {
-        co_await round->progress.wait();
+      while ((round->looked_at < ends[i] && !storage_hangs) || (round->open > 0 && one.active())) {
+        round->progress.expires_after(patient);
+        boost::system::error_code told;
+        co_await round->progress.async_wait(core::asio::redirect_error(core::asio::use_awaitable, told));
+        if (!told) round->over = storage_hangs = true;  // the others' figures do not wait for it
         turn.restart();
+        if (connection.closed()) throw Error(ErrorCode::operation_aborted, "the client is gone");
       }
       place.made = true;
       if (!one.active() && !one.persistent()) continue;  // ended meanwhile
       const std::size_t first = i ? ends[i - 1] : 0;
       const auto asked = round->figures.find(i);
+      const auto looked = Images(round->images).first(round->looked_at);  // beyond it the pool may be writing
       make(record, one, groups, asked == round->figures.end() ? nothing : asked->second,
-           std::span(round->images).subspan(first, ends[i] - first));
+           looked.first(std::min(ends[i], looked.size())).subspan(std::min(first, looked.size())));
       place.begin = bytes.size();
       ret.ret_stats.add(record);
       place.size = bytes.size() - place.begin;
