@@ -171,8 +171,8 @@ void Linux::load_elf(const GuestMemory& memory, bool blank) {
   std::uint64_t end = layout::high_memory;
   for (const Elf64_Phdr& segment : loaded) {
     kernel_.load(segment.p_offset, segment.p_filesz, segment.p_paddr, memory);
-    const auto rest = memory.slice(segment.p_paddr + segment.p_filesz, segment.p_memsz - segment.p_filesz);
-    if (!blank) std::ranges::fill(*rest, std::uint8_t{0});
+    const auto whole = memory.slice(segment.p_paddr, segment.p_memsz);
+    if (!blank) std::ranges::fill(whole->subspan(segment.p_filesz), std::uint8_t{0});
     end = std::max(end, segment.p_paddr + segment.p_memsz);
   }
   header_.reset();

@@ -31,10 +31,10 @@ class LinuxBoot : public testing::Test {
   LinuxBoot() { memory_.add({0, {bytes_.data(), bytes_.size()}, -1, 0}); }
 
   /// What becomes of a kernel: where it is entered, or why it is not taken.
-  std::string boots(const std::string& kernel) {
+  std::string boots(const std::string& kernel, bool blank = false) {
     try {
       Linux linux(file_of(kernel), {});
-      linux.load(memory_, false);
+      linux.load(memory_, blank);
       return std::to_string(linux.describe({.command_line = "", .acpi_rsdp = 0, .map = {}}, memory_).instruction);
     } catch (const std::runtime_error& error) {
       return error.what();
@@ -100,6 +100,17 @@ TEST_F(LinuxBoot, AnElfKernelIsEnteredWhereItsNoteSays) {
   EXPECT_EQ(bytes_[2 * mebibyte + 4], 0);
   EXPECT_EQ(bytes_[2 * mebibyte + 0x1fff], 0);
   EXPECT_EQ(bytes_[2 * mebibyte + 0x2000], 0xee);
+}
+
+TEST_F(LinuxBoot, ASegmentMayEndWithTheMemory) {
+  const std::string bytes(0x1000, 'b');
+  for (const auto& [length, size] : {std::pair{bytes.size(), bytes.size()}, {0x800UL, bytes.size()}, {0UL, 0x1000UL}}) {
+    const std::string kernel = elf_of(
+        {{PT_LOAD, 2 * mebibyte, 0x2000, "code"}, {PT_LOAD, 8 * mebibyte - size, size, bytes.substr(0, length)}, pvh});
+    EXPECT_EQ(boots(kernel, true), entered) << length;
+    EXPECT_EQ(boots(kernel, false), entered) << length << ", again at a reset";
+    EXPECT_EQ(bytes_.back(), length == size ? 'b' : 0) << length;
+  }
 }
 
 TEST_F(LinuxBoot, NotesOfEveryLengthAndAlignment) {
