@@ -1,6 +1,7 @@
 #include "qmp/scanner.h"
 
 #include <string>
+#include <utility>
 
 namespace qmp {
 namespace {
@@ -94,14 +95,21 @@ bool Scanner::begins(char byte) {
 }
 
 void Scanner::open(bool array) {
-  arrays_ = arrays_ << 1 | (array ? 1U : 0U);
-  if (++depth_ == max_depth + 1) throw ProtocolError("JSON nested too deeply");
+  if (++depth_ <= max_depth) {
+    arrays_ = arrays_ << 1 | (array ? 1U : 0U);
+  } else if (!std::exchange(too_deep_, true)) {
+    throw ProtocolError("JSON nested too deeply");
+  }
 }
 
 bool Scanner::close(bool array) {
-  if ((arrays_ & 1) != (array ? 1U : 0U)) stray(array ? ']' : '}');
-  arrays_ >>= 1;
-  return --depth_ == 0;
+  if (depth_ <= max_depth) {
+    if ((arrays_ & 1) != (array ? 1U : 0U)) stray(array ? ']' : '}');
+    arrays_ >>= 1;
+  }
+  if (--depth_ > 0) return false;
+  too_deep_ = false;
+  return true;
 }
 
 }  // namespace qmp

@@ -19,11 +19,12 @@ inline constexpr unsigned max_depth = 64;
 class Scanner {
  public:
   /// Whether `byte` ends the value, an object, an array or a string. Throws ProtocolError for a byte that no value has
-  /// there, by which a client can bring a server's parser into a known state (QEMU's use 0xff), and once below
-  /// max_depth, after which it can go on. After any other error a new Scanner begins.
+  /// there, by which a client can bring a server's parser into a known state (QEMU's use 0xff), and once for a
+  /// value that goes below max_depth, after which it can go on. After any other error a new Scanner begins.
   bool ends(char byte);
   bool inside() const { return depth_ > 0 || state_ != State::between; }
-  bool too_deep() const { return depth_ > max_depth; }
+  /// Until the value that was below max_depth ends.
+  bool too_deep() const { return too_deep_; }
 
  private:
   enum class State : std::uint8_t {
@@ -49,7 +50,8 @@ class Scanner {
   State state_ = State::between;
   char quote_ = '"';
   unsigned depth_ = 0;
-  std::uint64_t arrays_ = 0;  ///< a bit a level, the innermost lowest: whether it is an array
+  bool too_deep_ = false;
+  std::uint64_t arrays_ = 0;  ///< a bit a level down to max_depth, the innermost lowest: whether it is an array
 };
 
 }  // namespace qmp

@@ -82,5 +82,26 @@ TEST(Scanner, GoesOnAfterTooDeepAnObject) {
   EXPECT_EQ(read(std::string(max_depth, '[') + std::string(max_depth, ']')), std::to_string(2 * max_depth));
 }
 
+TEST(Scanner, RefusesADeepValueOnceAndFindsItsEnd) {
+  for (const std::size_t above : {1U, 6U, 200U}) {
+    const std::string deep = std::string(above, '[') + std::string(above, ']');
+    const std::string text =
+        std::string(max_depth, '[') + deep + ',' + deep + ",{}" + std::string(max_depth - 1, ']') + ",{}]";
+    Scanner scanner;
+    int refused = 0;
+    std::size_t end = 0;
+    for (std::size_t i = 0; i < text.size() && end == 0; ++i) {
+      try {
+        if (scanner.ends(text[i])) end = i + 1;
+      } catch (const ProtocolError&) {
+        ++refused;
+      }
+    }
+    EXPECT_EQ(refused, 1) << above;
+    EXPECT_EQ(end, text.size()) << above;
+    EXPECT_FALSE(scanner.too_deep());
+  }
+}
+
 }  // namespace
 }  // namespace qmp
