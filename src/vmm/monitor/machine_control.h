@@ -39,6 +39,8 @@ struct Event {
   bool guest = false;       ///< shutdown, reset: the guest did it
   std::string detail;       ///< shutdown, reset: the reason; guest_panicked: what is done; device_deleted: its id
   std::uint64_t bytes = 0;  ///< balloon_changed: what the guest has
+
+  bool operator==(const Event&) const = default;
 };
 
 struct Status {

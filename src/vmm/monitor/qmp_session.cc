@@ -17,6 +17,7 @@ void QmpSession::forget() {
   input_.clear();
   output_.clear();
   held_.clear();
+  last_told_.reset();
   begin_ = scanned_ = 0;
   gone_ = 0;
   scanner_ = {};
@@ -37,6 +38,7 @@ void QmpSession::writable() {
 
 void QmpSession::tell(const Event& event) {
   if (!connected_) return;
+  if (output_.size() > enough && event == last_told_) return;
   using namespace std::chrono;
   const auto now = duration_cast<microseconds>(system_clock::now().time_since_epoch()).count();
   const std::string text = monitor::tell(event, now / 1'000'000, now % 1'000'000);
@@ -44,29 +46,27 @@ void QmpSession::tell(const Event& event) {
     hold(text);
   } else {
     send(text);
+    last_told_ = event;
     if (output_.size() > most_output) peer_.hang_up();
   }
 }
 
 /// Whether a byte is still part of what was refused.
 bool QmpSession::skip(char byte) {
-  if (skip_ == Skip::nothing) return false;
-  if (byte == '\n') {
-    skip_ = Skip::nothing;
-    scanner_ = {};
-  } else if (skip_ == Skip::to_object) {
-    if (byte != '{') return true;
-    skip_ = Skip::nothing;
-    return false;
-  } else {
+  if (skip_ == Skip::to_end) {
+    const bool was_too_deep = scanner_.too_deep();
     try {
       if (scanner_.ends(byte)) skip_ = Skip::nothing;
+      return true;
     } catch (const qmp::ProtocolError&) {
+      if (scanner_.too_deep() && !was_too_deep) return true;  // of what is too long already
       skip_ = Skip::to_object;
       scanner_ = {};
     }
   }
-  return true;
+  if (skip_ == Skip::nothing) return false;
+  if (byte == '\n' || byte == '{') skip_ = Skip::nothing;
+  return byte != '{';
 }
 
 void QmpSession::read_requests() {
@@ -126,6 +126,7 @@ void QmpSession::hold(const std::string& event) {
 }
 
 void QmpSession::send(const std::string& text) {
+  last_told_.reset();
   output_ += text;
   output_ += "\r\n";
   flush();

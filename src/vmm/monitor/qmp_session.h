@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -13,7 +14,8 @@ namespace monitor {
 
 /// One QMP server (qemu.org, interop/qmp-spec): bytes in, greeting, replies and events out, for one peer at a time.
 /// Whatever comes in, it answers and goes on: what is no JSON object gets one refusal, up to the end of its line or the
-/// next object.
+/// next object. One that is too long or too deep is skipped over all its lines, up to its end or a byte that no JSON
+/// has there.
 class QmpSession {
  public:
   static constexpr std::size_t longest_request = 65536;  ///< bytes; the driver's are below one thousand
@@ -34,6 +36,7 @@ class QmpSession {
   void take(std::span<const std::uint8_t> bytes, std::vector<base::UniqueFd> descriptors);
   void writable();
   /// Told at once, but not before the client has begun (Client), and one that a command caused comes after its reply.
+  /// To a peer that has `enough` to read, what a guest repeats is told once.
   void tell(const Event& event);
 
  private:
@@ -51,6 +54,7 @@ class QmpSession {
   Client client_;
   std::string input_, output_;
   std::string held_;                     ///< events that wait; of more than `enough` bytes the first ones go
+  std::optional<Event> last_told_;       ///< what output_ ends with, where that is an event
   std::size_t begin_ = 0, scanned_ = 0;  ///< of the request under way in input_
   std::uint64_t gone_ = 0;               ///< bytes of the peer's before input_
   qmp::Scanner scanner_;

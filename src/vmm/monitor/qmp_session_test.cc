@@ -141,8 +141,8 @@ TEST_F(Session, NothingStopsIt) {
       {"{]", 1},
       {"{\"execute\":\"\xff\"}", 1},
       {std::string("\0\0\0\n", 4), 1},
-      {"{\"a\":" + std::string(200, '[') + "\n", 1},
-      {"{\"a\":" + std::string(200, '{') + "}}}{}{\n", 1},
+      {"{\"a\":" + std::string(200, '[') + "\xff\n", 1},
+      {"{\"a\":" + std::string(200, '{') + "}}}{}{\x01\n", 1},
       {"{\"execute\":\"" + std::string(2 * QmpSession::longest_request, 'x') + "\n", 1},
       {"{}{}{}", 3},
       {"", 0},
@@ -161,7 +161,7 @@ TEST_F(Session, NothingStopsIt) {
       {"\x01{\"a\":\x02{'b':\x03", 3},
       {"{\"a\":" + std::string(200, '[') + std::string(200, ']') + "}", 1},
       {"{\"execute\":\"" + std::string(2 * QmpSession::longest_request, 'x') + "\"}", 1},
-      {std::string(2 * QmpSession::longest_request, '{') + "\n", 1},
+      {std::string(2 * QmpSession::longest_request, '{') + "\x01\n", 1},
       {std::string(QmpSession::longest_request, ' ') + std::string(300, '\xff') + "\n", 1},
   };
   for (int round = 0; round < 20; ++round) {
@@ -183,6 +183,26 @@ TEST_F(Session, NothingStopsIt) {
     }
   }
   EXPECT_EQ(hung_up, 0);
+}
+
+TEST_F(Session, NothingOfARefusedRequestIsExecuted) {
+  const std::string stop = R"({"execute":"stop"})";
+  const std::string nested[] = {R"({"a":)" + std::string(64, '[') + "[]", R"({"a":)" + std::string(200, '[')};
+  const std::string spaces(QmpSession::longest_request, ' ');
+  const std::string requests[] = {
+      nested[0] + ",[]," + stop + std::string(64, ']') + ",\n\"b\":" + stop + "}",
+      nested[1] + "\n," + stop + "\n" + std::string(200, ']') + ",\"b\":\n" + stop + "\n}",
+      "{\"a\":[1,\n" + spaces + ",\n" + stop + ",\n" + stop + "]\n}",
+      "{\"a\":[\n" + spaces + std::string(100, '[') + std::string(100, ']') + ",\n" + stop + "\n]}",
+  };
+  for (const std::string& request : requests) {
+    for (std::size_t at = 0; at < request.size(); at += 1000) say(std::string_view(request).substr(at, 1000));
+    const auto lines = said();
+    ASSERT_EQ(lines.size(), 1U) << request.substr(0, 10);
+    EXPECT_THAT(lines[0], HasSubstr("GenericError"));
+    say(status);
+    EXPECT_THAT(said().at(0), HasSubstr("running"));
+  }
 }
 
 TEST_F(Session, APeerThatDoesNotReadIsNotReadFrom) {
@@ -215,13 +235,34 @@ TEST_F(Session, APeerThatReadsNoEventsIsHungUp) {
   said();
   can_take = 0;
   std::size_t events = 0;
-  for (; hung_up == 0 && events < 1'000'000; ++events) session.tell({Event::Kind::stop, false, {}, 0});
+  for (; hung_up == 0 && events < 1'000'000; ++events) {
+    session.tell({events % 2 ? Event::Kind::resume : Event::Kind::stop, false, {}, 0});
+  }
   EXPECT_EQ(hung_up, 1);
   EXPECT_LT(events, 50'000U);
   session.tell({Event::Kind::stop, false, {}, 0});  // nobody is there
   can_take = 1 << 24;
   session.connected(true);
   EXPECT_EQ(said(), std::vector<std::string>{greeting()});
+}
+
+TEST_F(Session, APeerIsNotHungUpForWhatAGuestRepeats) {
+  say(status);
+  said();
+  can_take = 0;
+  const Event reset{Event::Kind::reset, true, "guest-reset", 0};
+  for (int i = 0; i < 100'000; ++i) session.tell(reset);
+  EXPECT_EQ(hung_up, 0);
+  session.tell({Event::Kind::stop, false, {}, 0});
+  session.tell(reset);
+  can_take = 1 << 24;
+  session.writable();
+  const auto lines = said();
+  EXPECT_LT(lines.size(), 1000U);
+  EXPECT_THAT(lines[lines.size() - 2], HasSubstr("STOP"));
+  EXPECT_THAT(lines.back(), HasSubstr("RESET"));
+  for (int i = 0; i < 10; ++i) session.tell(reset);
+  EXPECT_EQ(said().size(), 10U);
 }
 
 TEST_F(Session, NothingOfOnePeerReachesTheNext) {
