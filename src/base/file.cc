@@ -32,6 +32,28 @@ void sync(int fd, const std::string& path) {
   if (::fsync(fd) < 0) throw_errno(errno, quoted("cannot sync", path));
 }
 
+/// Opens what is of a kind that fits, once it has been looked at: to open some devices is to start them.
+UniqueFd open_seen(const std::string& path, int flags, bool (*fits)(mode_t), const char* otherwise) {
+  const UniqueFd seen = open_file(path, O_PATH | (flags & O_NOFOLLOW));
+  struct stat status{};
+  if (::fstat(seen.get(), &status) < 0) throw_errno(errno, quoted("cannot look at", path));
+  if (S_ISLNK(status.st_mode)) throw_errno(ELOOP, quoted("cannot open", path));
+  if (!fits(status.st_mode)) throw_errno(EINVAL, "'" + path + "' " + otherwise);
+  const std::string same = "/proc/self/fd/" + std::to_string(seen.get());
+  UniqueFd fd(TEMP_FAILURE_RETRY(::open(same.c_str(), (flags & ~O_NOFOLLOW) | O_CLOEXEC)));
+  if (!fd) throw_errno(errno, quoted("cannot open", path));
+  return fd;
+}
+
+/// rename(2) that replaces nothing, by other means where a file system (NFS, FUSE) does not know it.
+int rename_new(const std::string& from, const std::string& to) {
+  if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) return 0;
+  if (errno != EINVAL) return -1;
+  if (::link(from.c_str(), to.c_str()) < 0) return -1;
+  ::unlink(from.c_str());
+  return 0;
+}
+
 }  // namespace
 
 void throw_errno(int errno_value, const std::string& what) {
@@ -45,11 +67,17 @@ UniqueFd open_file(const std::string& path, int flags, mode_t mode) {
 }
 
 UniqueFd open_regular(const std::string& path, int flags, mode_t mode) {
-  UniqueFd fd = open_file(path, flags | O_NONBLOCK | O_NOCTTY, mode);
-  struct stat status{};
-  if (::fstat(fd.get(), &status) < 0) throw_errno(errno, quoted("cannot look at", path));
-  if (!S_ISREG(status.st_mode)) throw_errno(EINVAL, "'" + path + "' is not a regular file");
-  return fd;
+  if (flags & O_CREAT) {
+    UniqueFd made(TEMP_FAILURE_RETRY(::open(path.c_str(), flags | O_EXCL | O_CLOEXEC, mode)));
+    if (made) return made;
+    if (errno != EEXIST || (flags & O_EXCL)) throw_errno(errno, quoted("cannot open", path));
+  }
+  return open_seen(path, flags & ~O_CREAT, [](mode_t kind) { return S_ISREG(kind); }, "is not a regular file");
+}
+
+UniqueFd open_disk(const std::string& path, int flags) {
+  const auto is_disk = [](mode_t kind) { return S_ISREG(kind) || S_ISBLK(kind); };
+  return open_seen(path, flags, is_disk, "is neither a file nor a block device");
 }
 
 std::string read_all(int fd, std::size_t limit, const std::string& name) {
@@ -111,7 +139,7 @@ void TemporaryFile::commit(const std::string& target, bool replace) {
     throw_errno(EINVAL, "cannot replace '" + target + "', which is not a regular file");
   }
   sync(fd_.get(), path_);
-  if (::renameat2(AT_FDCWD, path_.c_str(), AT_FDCWD, target.c_str(), replace ? 0 : RENAME_NOREPLACE) < 0)
+  if ((replace ? ::rename(path_.c_str(), target.c_str()) : rename_new(path_, target)) < 0)
     throw_errno(errno, quoted("cannot write", target));
   path_.clear();
   sync_folder(folder_of(target));

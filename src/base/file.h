@@ -19,8 +19,10 @@ namespace base {
 
 /// open(2) with O_CLOEXEC.
 UniqueFd open_file(const std::string& path, int flags, mode_t mode = 0);
-/// The same, of nothing but a regular file; what else is there is neither waited for nor changed, and EINVAL.
+/// The same, of nothing but a regular file; what else is there is not opened, and EINVAL.
 UniqueFd open_regular(const std::string& path, int flags, mode_t mode = 0);
+/// The same, of a regular file or a block device that is there.
+UniqueFd open_disk(const std::string& path, int flags);
 
 /// The whole file; EFBIG when it is longer than `limit` bytes. Works for files of /proc and /sys, which tell no size.
 std::string read_file(const std::string& path, std::size_t limit);

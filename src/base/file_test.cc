@@ -3,8 +3,16 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/inotify.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
+#include <array>
+#include <cstddef>
+#include <cstdlib>
 #include <filesystem>
 #include <system_error>
 
@@ -73,6 +81,66 @@ TEST_F(FileTest, WhatIsNoRegularFileIsNotReplaced) {
   EXPECT_TRUE(std::filesystem::is_symlink(link));
   EXPECT_EQ(read_all(open_regular(link, O_RDONLY).get(), 10, link), "other");
   EXPECT_EQ(entries(), 3u);
+}
+
+TEST_F(FileTest, WhatDoesNotFitIsNotOpened) {
+  const std::string fifo = folder_ + "/fifo", link = folder_ + "/link";
+  ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
+  ASSERT_EQ(::symlink((folder_ + "/none").c_str(), link.c_str()), 0);
+  const UniqueFd watch(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+  ASSERT_GE(::inotify_add_watch(watch.get(), fifo.c_str(), IN_OPEN), 0);
+  ASSERT_GE(::inotify_add_watch(watch.get(), "/dev/full", IN_OPEN), 0);
+  for (const std::string& path : {fifo, std::string("/dev/full")}) {
+    EXPECT_EQ(errno_of([&] { open_regular(path, O_RDWR); }), EINVAL);
+    EXPECT_EQ(errno_of([&] { open_regular(path, O_RDWR | O_CREAT, 0600); }), EINVAL);
+    EXPECT_EQ(errno_of([&] { open_disk(path, O_RDWR); }), EINVAL);
+  }
+  std::array<char, 4096> events{};
+  EXPECT_EQ(::read(watch.get(), events.data(), events.size()), -1);
+  EXPECT_EQ(errno, EAGAIN) << "one was opened";
+  EXPECT_EQ(errno_of([&] { open_regular(link, O_RDWR | O_CREAT, 0600); }), ENOENT) << "a link is no place for a file";
+  EXPECT_EQ(entries(), 2u);
+}
+
+TEST_F(FileTest, ARegularFileIsMadeOrTaken) {
+  const std::string path = folder_ + "/a";
+  EXPECT_EQ(errno_of([&] { open_regular(path, O_RDWR); }), ENOENT);
+  write_all(open_regular(path, O_RDWR | O_CREAT, 0600).get(), "one", path);
+  EXPECT_EQ(mode(path), 0600u);
+  EXPECT_EQ(read_all(open_regular(path, O_RDWR | O_CREAT, 0600).get(), 10, path), "one");
+  write_all(open_regular(path, O_WRONLY | O_NOFOLLOW).get(), "two", path);
+  EXPECT_EQ(read_all(open_disk(path, O_RDONLY).get(), 10, path), "two");
+}
+
+/// As NFS and FUSE answer it.
+void refuse_renameat2() {
+  sock_filter rules[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_renameat2, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EINVAL),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  const sock_fprog program{.len = std::size(rules), .filter = rules};
+  ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  if (::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0) throw_errno(errno, "seccomp");
+}
+
+TEST_F(FileTest, NothingIsReplacedWhereRenameDoesNotKnowTheFlag) {
+  const std::string path = folder_ + "/a";
+  const auto put = [&](const char* text) {
+    TemporaryFile file(folder_, 0644);
+    write_all(file.fd(), text, file.path());
+    file.commit(path, false);
+  };
+  EXPECT_EXIT(
+      {
+        refuse_renameat2();
+        put("one");
+        std::exit(errno_of([&] { put("two"); }));
+      },
+      testing::ExitedWithCode(EEXIST), "");
+  EXPECT_EQ(read_file(path, 10), "one");
+  EXPECT_EQ(entries(), 1u);
 }
 
 TEST_F(FileTest, ReadIsBounded) {
