@@ -85,7 +85,7 @@ void Blk::reset() {
   resetting_ = false;
   active_.reset();
   std::ranges::fill(under_way_, std::uint16_t{0});
-  segments_ = 0;
+  segments_ = bytes_ = 0;
   held_up_.assign(held_up_.size(), false);
   given_back_.assign(given_back_.size(), false);
 }
@@ -96,7 +96,7 @@ void Blk::queue_ready(unsigned index) {
   const std::uint16_t size = queue.config().size;
   for (unsigned served = 0; !broken_; ++served) {
     // A driver has as many under way as its queue is long; one that pretends to more waits.
-    if (under_way_[index] >= size || segments_ >= most_segments) {
+    if (under_way_[index] >= size || segments_ >= most_segments || bytes_ >= most_bytes) {
       held_up_[index] = true;
       break;
     }
@@ -200,9 +200,11 @@ void Blk::submit(block::Request request, Chain& chain, unsigned index) {
   const std::uint64_t data =
       request.kind == block::Kind::read ? std::min<std::uint64_t>(request.length, 0xffff'fffe) : 0;
   pending_[slot].emplace(std::move(chain), index, static_cast<std::uint32_t>(data),
-                         changes && !(active_->features & offer::flush));
+                         changes && !(active_->features & offer::flush),
+                         request.parts.empty() ? 0 : std::min<std::size_t>(request.length, most_bytes_of_one));
   ++under_way_[index];
   segments_ += pending_[slot]->chain.segments();
+  bytes_ += pending_[slot]->bytes;
   request.done = [this, slot](int error) { done(slot, error); };
   disk_.submit(std::move(request));
 }
@@ -221,6 +223,7 @@ void Blk::done(std::size_t slot, int error) {
   if (resetting_) return;
   --under_way_[finished.queue];
   segments_ -= finished.chain.segments();
+  bytes_ -= finished.bytes;
   answer(std::move(finished.chain), finished.queue, error ? ioerr : ok, error ? 0 : finished.data);
 }
 

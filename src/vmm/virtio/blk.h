@@ -36,6 +36,9 @@ class Blk : public Device {
  private:
   /// Segments of the requests under way beyond which no more are taken until some are done.
   static constexpr std::size_t most_segments = 32768;
+  /// The same of the bytes that a disk may have to move through memory of its own, where the driver's is not aligned:
+  /// at most so many of a request at once.
+  static constexpr std::size_t most_bytes = 16 << 20, most_bytes_of_one = 64 << 10;
 
   /// A request of the driver's that the disk has.
   struct Pending {
@@ -43,6 +46,7 @@ class Blk : public Device {
     unsigned queue;
     std::uint32_t data;  ///< bytes that a success has written before the status
     bool then_flush;
+    std::size_t bytes;  ///< of `bytes_`
   };
 
   bool serve(Chain chain, unsigned index);
@@ -64,7 +68,7 @@ class Blk : public Device {
   std::vector<std::optional<Pending>> pending_;
   std::vector<std::size_t> free_;           ///< of `pending_`
   std::vector<std::uint16_t> under_way_;    ///< requests, a queue
-  std::size_t segments_ = 0;                ///< of all of them
+  std::size_t segments_ = 0, bytes_ = 0;    ///< of all of them
   std::vector<bool> held_up_, given_back_;  ///< a queue: it has more than the device takes at once; is to be told of
 };
 

@@ -380,5 +380,30 @@ TEST_F(BlkTest, WhatIsUnderWayIsBounded) {
   EXPECT_EQ(done, 3U * size);
 }
 
+TEST_F(BlkTest, TheBytesUnderWayAreBounded) {
+  constexpr std::uint16_t size = 256;
+  constexpr std::uint64_t to = fake::Ram::base + (512 << 10);
+  make(usual, {.queues = 3, .queue_size = size});
+  disk.holds = true;
+  for (const unsigned index : {0U, 1U, 2U}) {
+    for (unsigned i = 0; i < size; ++i) {
+      auto builder = queue(index).chain();
+      builder.readable(Header{Type::in, 0, 0});
+      builder.at(to, sectors * sector, true).at(to, 1, true).in_table().send();
+    }
+    blk->queue_ready(index);
+  }
+  EXPECT_EQ(disk.held.size(), 512U) << "16 MiB of 32 KiB each";
+  std::size_t done = 0;
+  while (!disk.held.empty()) {
+    disk.drain();
+    for (const unsigned index : {0U, 1U, 2U}) {
+      while (queue(index).take_used()) ++done;
+      blk->queue_ready(index);
+    }
+  }
+  EXPECT_EQ(done, 3U * size);
+}
+
 }  // namespace
 }  // namespace virtio
