@@ -31,6 +31,13 @@ bool has_tag(const Entry& one, unsigned tag) {
 bool is_user(const Entry& one, uid_t user) {
   return has_tag(one, ACL_USER) && le32toh(one.e_id) == user;
 }
+bool may_read(const Entry& one) {
+  return (le16toh(one.e_perm) & ACL_READ) != 0;
+}
+/// Whose rights go no further than the mask.
+bool is_masked(const Entry& one) {
+  return has_tag(one, ACL_USER) || has_tag(one, ACL_GROUP) || has_tag(one, ACL_GROUP_OBJ);
+}
 
 struct Acl {
   posix_acl_xattr_header head{htole32(POSIX_ACL_XATTR_VERSION)};
@@ -85,8 +92,13 @@ bool allow_acl_user(const std::string& path, uid_t user) noexcept {
                              entry(ACL_MASK, group), entry(ACL_OTHER, status.st_mode & 7)})
       acl->insert(acl->end(), one);
   }
-  for (Entry& one : *acl)
-    if (has_tag(one, ACL_MASK)) one.e_perm = htole16(le16toh(one.e_perm) | ACL_READ);
+  const auto mask = std::ranges::find_if(*acl, [](const Entry& one) { return has_tag(one, ACL_MASK); });
+  const bool masked = mask != acl->end() && !may_read(*mask);
+  if (masked && std::ranges::any_of(*acl, [](const Entry& one) { return is_masked(one) && may_read(one); })) {
+    errno = EOPNOTSUPP;  // the mask, once it lets the user read, would let others too
+    return false;
+  }
+  if (masked) mask->e_perm = htole16(le16toh(mask->e_perm) | ACL_READ);
   const auto after = std::ranges::find_if(*acl, [](const Entry& one) { return has_tag(one, ACL_GROUP_OBJ); });
   if (!acl->insert(after, entry(ACL_USER, ACL_READ, user))) {
     errno = ENOSPC;
@@ -104,8 +116,17 @@ void forbid_acl_user(const std::string& path, uid_t user, mode_t mode) noexcept 
   --acl->count;
   const bool others =
       std::ranges::any_of(*acl, [](const Entry& one) { return has_tag(one, ACL_USER) || has_tag(one, ACL_GROUP); });
-  if (others ? write(path, *acl) : ::removexattr(path.c_str(), attribute) == 0)
-    static_cast<void>(!::chmod(path.c_str(), mode));  // whose group bits are the mask
+  struct stat now{};
+  if (::stat(path.c_str(), &now) < 0 || !(others ? write(path, *acl) : ::removexattr(path.c_str(), attribute) == 0))
+    return;
+  constexpr mode_t group = 070, everyone = 07777;  // the group bits are the mask
+  if ((now.st_mode & everyone & ~group) == (mode & ~group)) {
+    static_cast<void>(!::chmod(path.c_str(), mode));
+  } else if (!others) {  // somebody has changed it since: it goes no further than the group's own
+    const auto obj = std::ranges::find_if(*acl, [](const Entry& one) { return has_tag(one, ACL_GROUP_OBJ); });
+    const mode_t most = obj == acl->end() ? 0 : mode_t{le16toh(obj->e_perm)} << 3;
+    static_cast<void>(!::chmod(path.c_str(), now.st_mode & ((everyone & ~group) | most)));
+  }
 }
 
 }  // namespace host

@@ -95,13 +95,17 @@ bool has_protocol(const std::string& name) {
 
 std::pair<base::UniqueFd, struct stat> open_image(const std::string& path, const std::string& of) {
   struct stat status{};
-  base::UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
-  if (!fd || ::fstat(fd.get(), &status) < 0) {
+  const auto tell = [&] {
     throw Error::system(errno, of.empty() ? "Cannot access storage file '" + path + "'"
                                           : "Cannot access backing file '" + path + "' of storage file '" + of + "'");
-  }
+  };
+  const base::UniqueFd place(::open(path.c_str(), O_PATH | O_CLOEXEC));  // a device is not to notice
+  if (!place || ::fstat(place.get(), &status) < 0) tell();
   if (!S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode))
     throw Error(ErrorCode::config_unsupported, "'" + path + "' is neither a file nor a block device");
+  base::UniqueFd fd(
+      ::open(("/proc/self/fd/" + std::to_string(place.get())).c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+  if (!fd) tell();
   return {std::move(fd), status};
 }
 

@@ -35,6 +35,23 @@ std::optional<std::string> read(pid_t pid, const char* file) {
   }
 }
 
+/// The beginning of what a process was started with; nothing of one that is gone, or that is kept from this process.
+/// Throws Error: SYSTEM_ERROR.
+std::optional<std::string> arguments_of(pid_t pid) {
+  const std::string path = "/proc/" + std::to_string(pid) + "/cmdline";
+  const base::UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  std::string text;
+  char bytes[16384];
+  ssize_t got = fd ? 1 : -1;
+  while (got > 0 && text.size() < most_bytes) {
+    got = ::read(fd.get(), bytes, sizeof bytes);
+    if (got > 0) text.append(bytes, static_cast<std::size_t>(got));
+  }
+  if (got >= 0) return text;
+  if (is_gone(errno) || errno == EPERM || errno == EACCES) return std::nullopt;
+  throw Error::system(errno, "cannot read '" + path + "'");
+}
+
 /// When it was started; the 22nd field of proc(5)'s stat, counted from the name's last bracket, the second.
 std::optional<std::uint64_t> start_ticks(const std::string& stat) {
   const auto close = stat.rfind(')');
@@ -77,7 +94,7 @@ std::optional<pid_t> find_emulator(const std::string& uuid) {
   for (; entry != std::filesystem::directory_iterator(); entry.increment(error)) {
     const auto pid = proc::number(entry->path().filename().string());
     if (!pid) continue;
-    const auto arguments = read(static_cast<pid_t>(*pid), "cmdline");
+    const auto arguments = arguments_of(static_cast<pid_t>(*pid));
     if (arguments && has_uuid(*arguments, uuid)) return static_cast<pid_t>(*pid);
   }
   if (error) throw Error::system(error.value(), "cannot read '/proc'");

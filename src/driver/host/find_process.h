@@ -23,7 +23,8 @@ struct ProcessName {
 /// where the host does not tell at the moment (EMFILE, ENOMEM …).
 std::optional<Child> find_process(const ProcessName& name);
 
-/// A process that has `-uuid UUID` on its command line; nothing where there is none. Throws Error, as above.
+/// A process that has `-uuid UUID` on its command line, as far as this process may read that; nothing where there is
+/// none. Throws Error, as above.
 std::optional<pid_t> find_emulator(const std::string& uuid);
 
 /// Throws Error: SYSTEM_ERROR where this process cannot open as many descriptors more.

@@ -188,6 +188,13 @@ void Ownership::give_back(const std::string& path) noexcept {
   before_.erase(file);
 }
 
+void Ownership::give_back(const FileOwner& file) noexcept {
+  const auto found = std::ranges::find(before_, file);
+  if (found == before_.end()) return;
+  restore(*found);
+  before_.erase(found);
+}
+
 void Ownership::restore() noexcept {
   for (; !before_.empty(); before_.pop_back()) restore(before_.back());
 }

@@ -58,6 +58,7 @@ class Ownership {
   void add(const std::vector<FileOwner>& more);
   /// Restores one file and forgets it.
   void give_back(const std::string& path) noexcept;
+  void give_back(const FileOwner& file) noexcept;
   /// Lets the files stay as they are; gives the record.
   std::vector<FileOwner> release() noexcept;
 
