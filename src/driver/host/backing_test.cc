@@ -2,13 +2,17 @@
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <climits>
 #include <filesystem>
 #include <fstream>
 #include <functional>
 
 #include "base/file.h"
+#include "base/unique_fd.h"
 #include "driver/core/error.h"
 
 namespace host {
@@ -140,10 +144,14 @@ TEST_F(BackingTest, AHeaderThatCannotBeIsRefused) {
 
 TEST_F(BackingTest, WhatIsNoFileIsNotOpened) {
   ASSERT_EQ(mkfifo(path("pipe").c_str(), 0600), 0);
+  const base::UniqueFd watch(inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
+  ASSERT_GE(inotify_add_watch(watch.get(), path("pipe").c_str(), IN_OPEN), 0);
   for (const char* name : {"pipe", ".", "/dev/null"}) {
     overlay("top", name);
     EXPECT_EQ(error_of("top").code(), ErrorCode::config_unsupported) << name;
   }
+  char event[sizeof(inotify_event) + NAME_MAX + 1];
+  EXPECT_LT(read(watch.get(), event, sizeof event), 0) << "a device would have been used";
   overlay("top", "not-there");
   EXPECT_EQ(error_of("top").code(), ErrorCode::system_error);
   EXPECT_THAT(error_of("top").detail(), HasSubstr("not-there' of storage file"));

@@ -16,6 +16,7 @@
 
 #include "base/file.h"
 #include "driver/core/error.h"
+#include "driver/host/acl.h"
 #include "driver/host/cgroup.h"
 #include "driver/host/hugepages.h"
 #include "driver/host/images.h"
@@ -262,6 +263,41 @@ TEST_F(Images, OwnersAreGivenAndGoBack) {
   growing.give_back(folder_ + "/none");
   EXPECT_THAT(growing.before(), ElementsAre(FileOwner{a, 5, 5}));
   EXPECT_THROW(Ownership::record({folder_ + "/none"}, 77, 78), core::Error);
+}
+
+TEST_F(Images, OfTwoRecordsOfOneFileTheOneThatIsMeantGoesBack) {
+  const std::string path = file("a");
+  const FileOwner owned{path, 9, 9}, readable{path, 9, 9, 0600};
+  Ownership ownership = Ownership::adopt({owned, readable}, 77, 78);
+  ownership.give_back(readable);
+  EXPECT_THAT(ownership.before(), ElementsAre(owned));
+  ownership.give_back(readable);
+  EXPECT_THAT(ownership.before(), ElementsAre(owned));
+}
+
+TEST_F(Images, OneMoreReaderOpensTheFileToNoOther) {
+  const std::string path = file("a");
+  ASSERT_EQ(::chmod(path.c_str(), 0600), 0);
+  if (!allow_acl_user(path, 77)) GTEST_SKIP() << "no ACLs here: " << std::strerror(errno);
+  EXPECT_EQ(status(path).st_mode & 0777, 0640u);  // the mask's
+  ASSERT_EQ(::chmod(path.c_str(), 0600), 0);      // which an administrator takes away from all
+  EXPECT_FALSE(allow_acl_user(path, 78));
+  EXPECT_EQ(errno, EOPNOTSUPP);
+  EXPECT_EQ(status(path).st_mode & 0777, 0600u);
+  EXPECT_FALSE(find_acl_user(path, 78));
+}
+
+TEST_F(Images, AModeThatIsChangedMeanwhileStays) {
+  const std::string path = file("a");
+  ASSERT_EQ(::chmod(path.c_str(), 0600), 0);
+  if (!allow_acl_user(path, 77)) GTEST_SKIP() << "no ACLs here: " << std::strerror(errno);
+  forbid_acl_user(path, 77, 0600);
+  EXPECT_EQ(status(path).st_mode & 0777, 0600u);
+  ASSERT_TRUE(allow_acl_user(path, 77));
+  ASSERT_EQ(::chmod(path.c_str(), 0644), 0);
+  forbid_acl_user(path, 77, 0600);
+  EXPECT_EQ(status(path).st_mode & 0777, 0604u);  // the group had nothing of its own
+  EXPECT_FALSE(find_acl_user(path, 77));
 }
 
 TEST_F(Images, LocksExcludeWritersThatDoNotShare) {
