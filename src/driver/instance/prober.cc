@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <boost/asio/experimental/awaitable_operators.hpp>
 #include <cerrno>
 
 #include "base/file.h"
@@ -14,6 +15,7 @@ namespace instance {
 
 using core::Error;
 using core::ErrorCode;
+using namespace core::asio::experimental::awaitable_operators;
 
 FileStamp FileStamp::of(const std::string& path) {
   struct stat now{};
@@ -39,18 +41,28 @@ Prober::Prober(core::Loop& loop, const core::Layout& layout, const Settings& set
 
 core::Task<emulator::Capabilities> Prober::ask(std::string program) {
   using Clock = std::chrono::steady_clock;
+  const auto end = Clock::now() + limit_ + grace;
+  const auto asked = [&] {
+    const auto found = known_.find(program);
+    return found != known_.end() && found->second.asking;
+  };
   FileStamp stamp;
   for (;;) {
-    stamp = co_await loop_.blocking([&] { return FileStamp::of(program); });
-    const auto found = known_.find(program);
-    const bool asking = found != known_.end() && found->second.asking;
-    if (!asking && found != known_.end() && found->second.stamp == stamp) {
-      const Known& known = found->second;
-      if (known.capabilities) co_return *known.capabilities;
-      if (Clock::now() < known.again) throw Error(ErrorCode::internal_error, known.why);
+    if (!asked()) stamp = co_await loop_.blocking([&] { return FileStamp::of(program); });
+    if (!asked()) {
+      const auto found = known_.find(program);
+      if (found != known_.end() && found->second.stamp == stamp) {
+        const Known& known = found->second;
+        if (known.capabilities) co_return *known.capabilities;
+        if (Clock::now() < known.again) throw Error(ErrorCode::internal_error, known.why);
+      }
+      if (asking_ < most_at_once) break;
     }
-    if (!asking && asking_ < most_at_once) break;
-    co_await done_.wait();
+    const auto left = end - Clock::now();
+    if (left <= left.zero())  // a program that cannot be killed keeps its thread
+      throw Error(ErrorCode::internal_error,
+                  "cannot find out what emulator '" + program + "' can do: those that are asked do not answer");
+    co_await (done_.wait() || core::sleep(left));
   }
   if (!known_.contains(program)) make_room();
   Known& known = known_[program];
@@ -74,8 +86,8 @@ core::Task<emulator::Capabilities> Prober::ask(std::string program) {
   known.capabilities.reset();
   try {
     std::string complaint;
-    known.capabilities = co_await loop_.blocking(
-        [&, user = settings_.identity] { return find_out(program, stamp, user, complaint); });
+    known.capabilities =
+        co_await loop_.blocking([&, user = settings_.identity] { return find_out(program, stamp, user, complaint); });
     if (!complaint.empty()) problem_(complaint);
     co_return *known.capabilities;
   } catch (const Error& error) {

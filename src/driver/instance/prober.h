@@ -29,6 +29,7 @@ class Prober {
  public:
   using Problem = std::function<void(const std::string&)>;
   static constexpr std::chrono::seconds pause{60};  ///< after a failure
+  static constexpr std::chrono::seconds grace{2};   ///< over the limit, for who waits for another's answer
   static constexpr std::size_t most_programs = 64;  ///< known at a time, on disk too
   static constexpr unsigned most_at_once = 4;       ///< asked at a time: each has a thread of the pool
 
