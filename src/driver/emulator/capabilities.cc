@@ -183,6 +183,8 @@ Capabilities read_version(std::string_view text) {
     if (const auto open = line.find('('); open != std::string_view::npos) {
       if (const auto close = line.rfind(')'); close != std::string_view::npos && close > open) {
         result.package = line.substr(open + 1, close - open - 1);
+        for (char& byte : result.package)  // it goes into documents of text
+          if (byte < ' ' || byte > '~') byte = '?';
       }
     }
     return result;

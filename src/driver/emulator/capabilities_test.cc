@@ -27,6 +27,7 @@ TEST(Version, IsReadFromBothPrograms) {
   EXPECT_EQ(stratovirt.kind, Kind::stratovirt);
   EXPECT_EQ(to_string(stratovirt.version), "2.5.0");
   EXPECT_EQ(stratovirt.package, "");
+  EXPECT_EQ(read_version("QEMU emulator version 7.2.0 (D\xe9\tbian)").package, "D??bian");
   EXPECT_EQ(read_version("QEMU emulator version 9.1").version, (Version{9, 1, 0}));
   for (const auto& one : {qemu, stratovirt, read_version("StratoVirt 0.1.0 (C++)")}) {
     EXPECT_EQ(read_version(version_line(one)), one);

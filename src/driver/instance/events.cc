@@ -149,6 +149,8 @@ Task<void> Instance::end_or_restart(bool restart) {
   if (!running_) co_return;
   const int id = running_->id;
   if (restart) {
+    const auto monitor = running_->monitor;
+    bool refused = monitor != nullptr;
     try {
       co_await order(emulator::system_reset(), [] {});
       co_await order(emulator::cont(), [this] {
@@ -157,12 +159,20 @@ Task<void> Instance::end_or_restart(bool restart) {
         apply(status_.state == State::paused ? Trigger::resume : Trigger::reset);
       });
       co_return;
+    } catch (const Error& error) {
+      refused &= error.code() != core::ErrorCode::operation_timeout;
     } catch (const std::exception&) {
-      // An emulator that cannot reset is ended.
-      if (!is(id)) co_return;
-      running_->acting = true;
-      running_->ending = Trigger::exit_shutdown;
+      refused = false;
     }
+    if (!is(id)) co_return;
+    if (!refused || monitor->broken()) {  // it is asked again once it is connected again
+      running_->acting = false;
+      if (monitor) monitor->close();
+      co_return;
+    }
+    // An emulator that cannot reset is ended.
+    running_->acting = true;
+    running_->ending = Trigger::exit_shutdown;
   }
   keep_state();
   try {

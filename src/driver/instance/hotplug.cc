@@ -182,6 +182,7 @@ Task<void> Instance::attach_device(domain::Device device) {
     running_->ownership.add(taken);
     save(*running_, status_);  // from here on a later daemon gives the image back
     co_await environment_.loop.blocking([&] { given.ownership.give(); });
+    require_same();  // else both give it back
     given.ownership.release();
     for (auto& [name, fd] : given.fds) {
       co_await monitor->give(name, std::move(fd));
@@ -200,6 +201,7 @@ Task<void> Instance::attach_device(domain::Device device) {
     domain::Domain live = running_->live;
     domain::add_device(live, added);
     running_->locks.emplace(alias, std::move(given.locks));
+    running_->owners.insert_or_assign(alias, taken);
     set_live(std::move(live));
     environment_.notify(*this, DeviceAdded{alias});
   } catch (...) {
@@ -209,7 +211,7 @@ Task<void> Instance::attach_device(domain::Device device) {
     std::ranges::reverse(undo);
     co_await try_all(monitor, std::move(undo));
     for (const host::FileOwner& file : taken)
-      if (is(id)) running_->ownership.give_back(file.path);
+      if (is(id)) running_->ownership.give_back(file);
     keep_state();
   }
   release_events(id);
@@ -245,7 +247,11 @@ Task<void> Instance::finish_removal(std::string alias) {
   if (!is(id)) co_return;
   running_->going.erase(alias);
   if (!device || !domain::find_device(running_->live, alias)) co_return;
-  if (const std::string* path = owned_file(*device)) running_->ownership.give_back(*path);
+  if (const auto owners = running_->owners.extract(alias)) {
+    for (const host::FileOwner& file : owners.mapped()) running_->ownership.give_back(file);
+  } else if (const std::string* path = owned_file(*device)) {
+    running_->ownership.give_back(*path);
+  }
   running_->locks.erase(alias);
   domain::Domain live = running_->live;
   domain::forget_device(live, alias);

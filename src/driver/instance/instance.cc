@@ -78,9 +78,8 @@ Task<void> Instance::end_process(bool graceful) {
   signal(SIGTERM);
   signal(SIGCONT);
   if (co_await wait_gone(this, term_wait)) co_return;
-  if (graceful) {
-    running_->ending.reset();
-    running_->graceful = false;
+  if (graceful || running_->graceful) {  // who came later and would kill it does so itself
+    if (std::exchange(running_->graceful, false)) running_->ending.reset();
     throw Error::system(EBUSY,
                         "Failed to terminate process " + std::to_string(running_->process.pid) + " with SIGTERM");
   }

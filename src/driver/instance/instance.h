@@ -89,8 +89,10 @@ class Instance : public std::enable_shared_from_this<Instance> {
 
   /// Takes over what an earlier daemon left running; `begun`: whether its start was done. One that has ended for
   /// certain is shutoff. One of which nothing is known now is shown as it was last, and looked for again until it is
-  /// found.
-  core::Task<void> reconnect(LiveState state, Running::Begun begun = Running::Begun::yes);
+  /// found. What the host gave it is the instance's before `others` is waited for, and then its process is looked for:
+  /// a file that two machines have must be known of both before one is found to have ended.
+  core::Task<void> reconnect(LiveState state, Running::Begun begun = Running::Begun::yes,
+                             std::function<core::Task<void>()> others = {});
   /// Nothing is known of the machine that the domain may run: it has no state until that is settled.
   void set_unknown(bool unknown);
   /// Where a later daemon finds the machine; and where, as long as it is being started.

@@ -108,6 +108,15 @@ TEST_F(InstanceTest, AMachineGoesThroughItsLife) {
   EXPECT_THAT(problems, ElementsAre());
 }
 
+TEST_F(InstanceTest, ALongNameIsCutBetweenItsCharacters) {
+  const std::string name = "\u865a\u62df\u673a\u865a\u62df\u673a";
+  domain::Domain machine = around.machine("", "", name + "\u865a\u62df\u673a");
+  machine.uuid = uuid;
+  run(around.loop, subject->start(std::move(machine), 1, false));
+  EXPECT_EQ(subject->running().folder.path(), around.layout.state + "/domain-1-" + name);
+  EXPECT_EQ(LiveState::read(written()).folder, subject->running().folder.path());
+}
+
 TEST_F(InstanceTest, WhatIsNotRunningIsNotManaged) {
   const auto words = [&](core::Task<void> task) { return error_of([&] { run(around.loop, std::move(task)); }); };
   for (auto make : {+[](Instance& one) { return one.suspend(); }, +[](Instance& one) { return one.resume(); },
@@ -196,6 +205,35 @@ TEST_F(InstanceTest, AGracefulDestroyKillsNothing) {
   EXPECT_THAT(busy.detail(), HasSubstr("with SIGTERM"));
   EXPECT_TRUE(subject->active());
   EXPECT_EQ(subject->status().state, State::running);
+}
+
+TEST_F(InstanceTest, AGracefulDestroyStaysOneWhenTheMonitorIsConnectedAgain) {
+  start("ignore-term");
+  around.loop.spawn([](std::shared_ptr<Instance> one) -> core::Task<void> {
+    try {
+      co_await one->destroy(true);
+    } catch (const Error&) {
+    }
+  }(subject));
+  run_until(around.loop, [&] { return subject->running().graceful; });
+  const auto before = subject->running().monitor;
+  before->close();
+  run_until(around.loop, [&] {
+    const auto& now = subject->running().monitor;
+    return now && now != before;
+  });
+  EXPECT_TRUE(subject->running().graceful);
+  EXPECT_FALSE(subject->running().acting);
+}
+
+TEST_F(InstanceTest, ARestartWhoseMonitorBreaksIsFinishedOnTheNext) {
+  start("break-at-reset");
+  const pid_t pid = subject->running().process.pid;
+  run(around.loop, subject->shutdown(true));
+  run_until(around.loop, [&] { return subject->status().state == State::shutdown; });
+  run_until(around.loop, [&] { return !subject->active() || subject->status().state == State::running; });
+  ASSERT_TRUE(subject->active());
+  EXPECT_EQ(subject->running().process.pid, pid);
 }
 
 TEST_F(InstanceTest, AStateThatCannotBeWrittenIsToldOfAndTheMachineGoesOn) {

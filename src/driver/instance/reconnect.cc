@@ -3,12 +3,15 @@
 
 #include <algorithm>
 #include <boost/asio/experimental/awaitable_operators.hpp>
+#include <cerrno>
 #include <csignal>
 #include <filesystem>
+#include <functional>
 #include <utility>
 
 #include "driver/core/backoff.h"
 #include "driver/core/error.h"
+#include "driver/domain/change.h"
 #include "driver/emulator/dialect.h"
 #include "driver/host/find_process.h"
 #include "driver/host/process_stats.h"
@@ -20,6 +23,7 @@
 // for until it is found.
 namespace instance {
 
+using core::Error;
 using core::Task;
 using namespace core::asio::experimental::awaitable_operators;
 
@@ -40,7 +44,7 @@ host::Identity user_of(const LiveState& state, const host::Identity& configured)
 
 }  // namespace
 
-Task<void> Instance::reconnect(LiveState state, Running::Begun begun) {
+Task<void> Instance::reconnect(LiveState state, Running::Begun begun, std::function<Task<void>()> others) {
   const auto self = shared_from_this();
   auto found = std::make_unique<Running>(environment_.loop.context());
   found->identity = user_of(state, environment_.settings.identity);
@@ -71,7 +75,8 @@ Task<void> Instance::reconnect(LiveState state, Running::Begun begun) {
   status_ = found->begun == Running::Begun::yes ? state.status : Status{State::nostate, 0};
   running_ = std::move(found);
   const int id = running_->id;
-  co_await reach();
+  if (others) co_await others();
+  if (is(id)) co_await reach();
   if (is(id)) spawn(stay_in_reach());
 }
 
@@ -100,14 +105,13 @@ Task<bool> Instance::reach() {
     host::require_descriptors(spare_descriptors);
     if (!running_->process.pidfd) {
       if (!find_process()) co_return true;
-      co_await take_locks();
-      if (!is(id)) co_return true;
+      spawn(take_locks());  // which waits for the host of a disk, however long
     }
     if (running_->begun == Running::Begun::no) {
       co_await end_unfinished();
       co_return true;
     }
-    if (running_->ending && running_->begun == Running::Begun::yes) act(false);
+    if (running_->ending && !running_->graceful && running_->begun == Running::Begun::yes) act(false);
     auto monitor = co_await Monitor::connect(
         environment_.loop, running_->folder.path(), "monitor.sock", Monitor::Clock::now() + reconnect_limit,
         [&] { return !is(id); }, event_handler());
@@ -128,13 +132,15 @@ Task<bool> Instance::reach() {
   }
 }
 
-/// Ends one whose start was under way: nobody was told that it runs.
+/// Ends one whose start was under way: nobody was told that it runs. Throws Error where it does not end.
 Task<void> Instance::end_unfinished() {
   const auto self = shared_from_this();
+  const int id = running_->id;
   running_->begun = Running::Begun::no;
   running_->ending = Trigger::exit_failed;
   syscall(SYS_pidfd_send_signal, running_->process.pidfd.get(), SIGKILL, nullptr, 0);
-  co_await running_->gone.wait();
+  co_await (running_->gone.wait() || core::sleep(reconnect_limit));
+  if (is(id)) throw Error::system(EBUSY, "process " + std::to_string(running_->process.pid) + " does not end");
 }
 
 /// What became of the machine while no daemon listened.
@@ -175,6 +181,8 @@ Task<void> Instance::catch_up(std::shared_ptr<Monitor> monitor) {
     apply(now.state == "io-error" ? Trigger::io_error : Trigger::suspend);
   } else if (before == State::shutdown) {
     after_power_off();
+  } else if (before == State::crashed) {  // its restart came no further than the reset
+    after_panic();
   }
   co_await forget_devices_given_up();
 }
@@ -205,7 +213,8 @@ Task<void> Instance::take_locks() {
     try {
       std::vector<host::ImageLock> locks =
           co_await environment_.loop.blocking([&] { return lock_images(disk, backing_files(disk)); });
-      if (is(id)) running_->locks.emplace(disk.info.alias, std::move(locks));
+      if (is(id) && domain::find_device(running_->live, disk.info.alias))
+        running_->locks.emplace(disk.info.alias, std::move(locks));
     } catch (const std::exception&) {  // it has it
     }
   }
@@ -229,7 +238,7 @@ Task<void> Instance::forget_devices_given_up() {
     look(running_->live.disks);
     look(running_->live.interfaces);
     look(running_->live.rngs);
-  } catch (const core::Error&) {  // it does not tell
+  } catch (const Error&) {  // it does not tell
   }
 }
 

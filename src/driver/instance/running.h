@@ -74,6 +74,8 @@ struct Running {
   core::Signal gone;                                   ///< the process ended
   /// Of disks that were added: a StratoVirt's are held here, a QEMU locks by itself. By alias.
   std::map<std::string, std::vector<host::ImageLock>> locks;
+  /// Of those that this daemon added: which of `ownership` are theirs.
+  std::map<std::string, std::vector<host::FileOwner>> owners;
   std::set<std::string> kept;   ///< devices that the guest refused to give up, by alias
   std::set<std::string> going;  ///< devices that are gone, whose back ends are being removed, by alias
   core::Signal removal;         ///< a device is gone from the machine, or one is kept

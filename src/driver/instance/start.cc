@@ -53,7 +53,10 @@ struct Prepared {
   std::optional<host::Nvram> nvram;
 };
 
-std::string safe_name(const std::string& name, std::size_t limit) {
+/// The beginning of a UTF-8 text, of whole characters.
+std::string shortened(const std::string& name, std::size_t limit) {
+  if (name.size() <= limit) return name;
+  while (limit > 0 && (static_cast<unsigned char>(name[limit]) & 0xc0) == 0x80) --limit;
   return name.substr(0, limit);
 }
 
@@ -110,9 +113,10 @@ void prepare_interface(domain::Interface& interface, bool kvm, Prepared& out) {
 /// Emulators run as root where that is written, and not because nobody else is there.
 void require_user(const Settings& settings) {
   if (!settings.root_unasked) return;
-  throw Error(ErrorCode::config_unsupported,
-              "the host has no user 'libvirt-qemu' or 'qemu' to run emulators as: have systemd-sysusers make one and "
-              "the daemon read its configuration again, or write user = \"root\" in stratovirt.conf to run them as root");
+  throw Error(
+      ErrorCode::config_unsupported,
+      "the host has no user 'libvirt-qemu' or 'qemu' to run emulators as: have systemd-sysusers make one and "
+      "the daemon read its configuration again, or write user = \"root\" in stratovirt.conf to run them as root");
 }
 
 /// The program that is to run it, which KVM is there for. Blocks: for the pool.
@@ -137,7 +141,7 @@ Prepared prepare(const core::Layout& layout, const Settings& settings, domain::D
   domain::assign_aliases(domain);
   const auto uid = settings.identity.uid;
   const auto gid = settings.identity.gid;
-  const std::string short_name = "domain-" + std::to_string(id) + "-" + safe_name(domain.name, name_in_folder);
+  const std::string short_name = "domain-" + std::to_string(id) + "-" + shortened(domain.name, name_in_folder);
 
   std::vector<std::string> backing;
   for (const domain::Disk& disk : domain.disks) {
@@ -195,8 +199,7 @@ Prepared prepare(const core::Layout& layout, const Settings& settings, domain::D
   if (domain.os.nvram && domain.os.loader) {
     domain::Nvram& store = *domain.os.nvram;
     if (store.path.empty()) store.path = nvram_path(domain, layout);
-    if (store.template_path.empty())
-      store.template_path = nvram_template(domain.os.loader->path, layout, settings);
+    if (store.template_path.empty()) store.template_path = nvram_template(domain.os.loader->path, layout, settings);
     out.nvram.emplace(host::Nvram::prepare(store.path, store.template_path, domain.os.loader->path, uid, gid));
   }
   std::vector<std::string> files = make_character_files(domain);
