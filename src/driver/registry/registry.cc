@@ -1,6 +1,9 @@
 #include "driver/registry/registry.h"
 
+#include <boost/asio/experimental/awaitable_operators.hpp>
 #include <cerrno>
+#include <charconv>
+#include <chrono>
 #include <filesystem>
 #include <new>
 #include <set>
@@ -23,9 +26,28 @@ using core::Error;
 using core::ErrorCode;
 using core::Task;
 using instance::Instance;
+using namespace core::asio::experimental::awaitable_operators;
+using Clock = std::chrono::steady_clock;
 using Begun = instance::Running::Begun;
 
 constexpr std::size_t state_limit = std::size_t{16} << 20;
+/// What is not settled by then is so while clients are served.
+constexpr std::chrono::seconds recover_limit{30};
+
+/// Whose state file it is.
+std::optional<core::Uuid> uuid_of(const std::string& path) {
+  return core::parse_uuid(std::filesystem::path(path).stem().string());
+}
+
+/// N of "domain-N-NAME"; 0 where it is no domain's.
+int id_of_folder(const std::string& name) {
+  constexpr std::string_view begin = "domain-";
+  constexpr int largest = 1 << 30;  // there is room for more
+  int id = 0;
+  if (!name.starts_with(begin)) return 0;
+  const auto end = std::from_chars(name.data() + begin.size(), name.data() + name.size(), id);
+  return end.ec == std::errc() && end.ptr < name.data() + name.size() && *end.ptr == '-' && id <= largest ? id : 0;
+}
 
 /// One that is neither defined nor runs is on its way to either, or away: it has no description to show.
 bool shown(const Instance& one) {
@@ -164,6 +186,7 @@ Task<void> Registry::redefine(InstancePtr subject, domain::Domain description) {
 }
 
 Task<void> Registry::rename(InstancePtr subject, std::string name) {
+  co_await require_settled(subject->uuid());
   const auto refuse = [](const std::string& why) { throw Error(ErrorCode::operation_invalid, why); };
   if (subject->active()) refuse("cannot rename active domain");
   if (!subject->persistent()) refuse("cannot rename a transient domain");
@@ -253,16 +276,19 @@ void Registry::set_unknown(const std::optional<core::Uuid>& uuid, const std::str
   if (const auto known = by_uuid_.find(*uuid); known != by_uuid_.end()) known->second->set_unknown(!why.empty());
 }
 
-void Registry::keep_aside(const std::string& path, const std::string& why) {
+Task<void> Registry::keep_aside(std::string path, std::string why) {
   problem_("the state file '" + path + "' is kept aside, its machine is not managed: " + why);
   std::error_code failed;
   std::filesystem::rename(path, path + ".broken", failed);
   const std::string stem = std::filesystem::path(path).stem();
   const auto uuid = core::parse_uuid(stem);
-  if (failed) return set_unknown(uuid, "'" + path + "' is damaged");
+  if (failed) {
+    set_unknown(uuid, "'" + path + "' is damaged");
+    co_return;
+  }
   set_unknown(uuid, "");
   try {
-    const bool runs = uuid && host::find_emulator(stem);
+    const bool runs = uuid && co_await loop_.blocking([&] { return host::find_emulator(stem); });
     if (const auto known = by_uuid_.find(uuid.value_or(core::Uuid())); runs && known != by_uuid_.end())
       known->second->set_unknown(true);
   } catch (const Error&) {  // start() asks again
@@ -270,8 +296,9 @@ void Registry::keep_aside(const std::string& path, const std::string& why) {
 }
 
 /// Whether it is settled what the file says: a machine that runs, one that has ended, or that the file is damaged.
-Task<bool> Registry::recover_running(std::string path, bool again) {
-  const auto uuid = core::parse_uuid(std::filesystem::path(path).stem().string());
+/// `others`: as of Instance::reconnect().
+Task<bool> Registry::recover_running(std::string path, bool again, std::function<Task<void>()> others) {
+  const auto uuid = uuid_of(path);
   std::string text;
   try {
     text = co_await loop_.blocking([&] { return base::read_file(path, state_limit); });
@@ -288,24 +315,32 @@ Task<bool> Registry::recover_running(std::string path, bool again) {
     }
   }
   InstancePtr subject;
+  std::optional<std::string> damaged;
   try {
     instance::LiveState state = instance::LiveState::read(text);
     if (state.live.uuid != uuid)
       throw Error(ErrorCode::internal_error,
                   "it is of the domain with uuid '" + core::to_string(state.live.uuid) + "'");
-    subject = find_or_add(state.live);
+    try {
+      subject = find_or_add(state.live);
+    } catch (const Error& error) {  // another has its name, until that is undefined
+      if (!again) problem_("the machine of '" + path + "' is not managed, and looked for again: " + error.detail());
+      set_unknown(uuid, error.detail());
+      co_return false;
+    }
     if (subject->active()) throw Error(ErrorCode::internal_error, "the domain runs already");
     set_unknown(uuid, "");
     if (state.id < 0) state.id = last_id_ + 1;
     last_id_ = std::max(last_id_, state.id);
     const bool begun = std::filesystem::path(path).extension() == ".json";
-    co_await subject->reconnect(std::move(state), begun ? Begun::yes : Begun::no);
+    co_await subject->reconnect(std::move(state), begun ? Begun::yes : Begun::no, std::move(others));
   } catch (const std::bad_alloc&) {
     set_unknown(uuid, "there is no memory to read '" + path + "'");
     co_return false;
   } catch (const std::exception& error) {
-    keep_aside(path, error.what());
+    damaged = error.what();
   }
+  if (damaged) co_await keep_aside(path, *damaged);
   if (subject) forget_unused(*subject);
   co_return true;
 }
@@ -313,34 +348,56 @@ Task<bool> Registry::recover_running(std::string path, bool again) {
 Task<void> Registry::recover_later(std::string path) {
   core::Backoff backoff;
   do co_await core::sleep(backoff.next());
-  while (!co_await recover_running(path, true));
+  while (!co_await recover_running(path, true, {}));
 }
 
-/// All that ran, at once: an emulator that does not answer holds up no other.
+/// All that ran, at once: an emulator that does not answer holds up no other, and nobody for ever. No process is looked
+/// for before all files are read.
 Task<void> Registry::recover_all_running() {
   std::vector<std::string> states;
   for (const auto& entry : std::filesystem::directory_iterator(layout_.state)) {
+    last_id_ = std::max(last_id_, id_of_folder(entry.path().filename()));
     const auto extension = entry.path().extension();
     std::error_code untold;  // then reading says why
     const bool file = entry.is_regular_file(untold) || untold;
     if (file && (extension == ".json" || extension == ".starting")) states.push_back(entry.path());
   }
-  std::size_t under_way = states.size();
-  core::Signal ended(loop_.context());
-  const auto recover_one = [](Registry* all, std::string path, std::size_t* left, core::Signal* told) -> Task<void> {
-    bool settled = false;
+  struct Progress {
+    std::size_t unread, under_way;
+    Clock::time_point end;
+    core::Signal changed;
+    Task<void> wait_for(const std::size_t* left) {
+      while (*left > 0 && Clock::now() < end) co_await (changed.wait() || core::sleep(end - Clock::now()));
+    }
+    void count_down(std::size_t& left) {
+      --left;
+      changed.notify();
+    }
+  };
+  const auto progress = std::make_shared<Progress>(states.size(), states.size(), Clock::now() + recover_limit,
+                                                   core::Signal(loop_.context()));
+  const auto recover_one = [](Registry* all, std::string path, std::shared_ptr<Progress> progress) -> Task<void> {
+    bool settled = false, read = false;
+    const auto is_read = [&] {
+      if (!std::exchange(read, true)) progress->count_down(progress->unread);
+    };
     try {
-      settled = co_await all->recover_running(path, false);
+      settled = co_await all->recover_running(path, false, [&] {
+        is_read();
+        return progress->wait_for(&progress->unread);
+      });
     } catch (const std::exception& error) {
       all->problem_("the state file '" + path + "' is read again: " + error.what());
+      all->set_unknown(uuid_of(path), error.what());
     }
     if (!settled) all->loop_.spawn(all->recover_later(path), "the state file '" + path + "'");
-    --*left;
-    told->notify();
+    is_read();
+    progress->count_down(progress->under_way);
   };
+  for (const std::string& path : states) set_unknown(uuid_of(path), "'" + path + "' is being read");
   for (const std::string& path : states)
-    loop_.spawn(recover_one(this, path, &under_way, &ended), "the state file '" + path + "'");
-  while (under_way > 0) co_await ended.wait();
+    loop_.spawn(recover_one(this, path, progress), "the state file '" + path + "'");
+  co_await progress->wait_for(&progress->under_way);
 }
 
 /// What a daemon that died amid a start had taken before it came to write down which. A folder is the first of it.
@@ -359,10 +416,13 @@ void Registry::give_back_unused() const {
     if (folder || name.ends_with(".json.new")) unused.push_back(entry.path());
   }
   for (const auto& path : unused) {
-    host::HugepageFolder::remove_all(path.filename());
-    host::Cgroup::find(path.filename());
-    std::error_code ignored;
-    std::filesystem::remove_all(path, ignored);
+    try {
+      host::HugepageFolder::remove_all(path.filename());
+      host::Cgroup::find(path.filename());
+      std::filesystem::remove_all(path);
+    } catch (const std::exception& error) {
+      problem_("what '" + path.string() + "' is of stays: " + error.what());
+    }
   }
 }
 
@@ -380,7 +440,11 @@ Task<void> Registry::recover() {
     }
   }
   co_await recover_all_running();
-  give_back_unused();
+  try {
+    give_back_unused();
+  } catch (const std::exception& error) {
+    problem_(std::string("what daemons before left stays: ") + error.what());
+  }
   co_await start_with_host();
 }
 

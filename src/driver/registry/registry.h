@@ -63,10 +63,10 @@ class Registry {
   InstancePtr find_or_add(const domain::Domain& description);
   core::Task<Claim> claim(const domain::Domain* description, const char* caller);
   void forget_unused(const instance::Instance& instance);
-  core::Task<bool> recover_running(std::string path, bool again);
+  core::Task<bool> recover_running(std::string path, bool again, std::function<core::Task<void>()> others);
   core::Task<void> recover_later(std::string path);
   core::Task<void> recover_all_running();
-  void keep_aside(const std::string& path, const std::string& why);
+  core::Task<void> keep_aside(std::string path, std::string why);
   void set_unknown(const std::optional<core::Uuid>& uuid, const std::string& why);
   core::Task<void> require_settled(core::Uuid uuid);
   void give_back_unused() const;

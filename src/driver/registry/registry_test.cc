@@ -323,6 +323,39 @@ TEST_F(RegistryTest, AFileThatCannotBeReadIsReadAgainAndNothingIsStartedTwice) {
   EXPECT_EQ(problems.size(), 1U);
 }
 
+TEST_F(RegistryTest, AMachineWhoseNameAnotherHasIsKeptUntilTheNameIsFree) {
+  const InstancePtr one = create(machine("one", 1));
+  one->running().monitor->close();
+  Store(around.layout).write(machine("one", 2));
+  begin();
+  recover();
+  const InstancePtr other = registry->by_name("one");
+  EXPECT_FALSE(other->active());
+  EXPECT_THAT(problems, ElementsAre(HasSubstr("looked for again")));
+  EXPECT_TRUE(std::filesystem::exists(one->state_path()));
+  run(*loop, registry->undefine(other));
+  run_until(*loop, [&] { return registry->active_count() == 1; });
+  EXPECT_EQ(registry->by_name("one")->uuid(), one->uuid());
+  EXPECT_EQ(registry->by_name("one")->id(), one->id());
+}
+
+TEST_F(RegistryTest, TheIdOfAMachineThatMayRunIsNotGivenAgain) {
+  std::filesystem::create_directory(around.layout.state + "/domain-41-lost");
+  std::filesystem::create_directory(around.layout.state + "/domain-99999999999-not-an-id");
+  recover();
+  EXPECT_EQ(create(machine("one", 1))->id(), 42);
+}
+
+TEST_F(RegistryTest, WhatMayRunIsNotRenamed) {
+  const InstancePtr one = define(machine("one", 1));
+  std::filesystem::create_symlink(one->state_path(), one->state_path());  // nobody can read it
+  begin();
+  recover();
+  const InstancePtr now = registry->by_name("one");
+  EXPECT_THAT(error_of([&] { run(*loop, registry->rename(now, "two")); }).detail(), HasSubstr("may be running"));
+  EXPECT_THAT(names(), ElementsAre("one"));
+}
+
 TEST_F(RegistryTest, WhatADamagedFileIsOfIsNotStartedBesideIt) {
   const InstancePtr one = define(machine("one", 1));
   run(*loop, registry->start(one, false));
