@@ -167,7 +167,6 @@ def test_hostile_xml_is_refused(conn, case):
 
 # What the schema's words say this machine would have and no StratoVirt machine can.
 CANNOT = {
-    "cpu topology": dict(vcpus=2, body="<cpu><topology sockets='1' dies='1' cores='2' threads='1'/></cpu>"),
     "no acpi": dict(features=""),
     "a graphics card": dict(devices="<graphics type='vnc'/>"),
     "an ide disk": dict(devices="<disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='/a'/><target dev='sda' bus='sata'/></disk>"),
