@@ -58,7 +58,7 @@ void Devices::remove(const std::string& id) {
   constexpr std::int64_t second = 1'000'000'000;
   const std::int64_t now = loop_.clock().now();
   std::optional<std::int64_t>& asked = found->second.asked;
-  if (asked && now - *asked < 5 * second && !found->second.port->declined()) {
+  if (asked && now - *asked < 5 * second && found->second.port->asked()) {
     throw std::runtime_error("Device " + id + " is already in the process of unplug");
   }
   found->second.port->unplug();
@@ -67,7 +67,7 @@ void Devices::remove(const std::string& id) {
 
 bool Devices::asked_for(const std::string& id) const {
   const auto found = functions_.find(id);
-  return found != functions_.end() && found->second.asked && !found->second.port->declined();
+  return found != functions_.end() && found->second.port && found->second.port->asked();
 }
 
 // --- places

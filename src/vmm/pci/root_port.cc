@@ -145,7 +145,7 @@ void RootPort::unplug() {
 }
 
 void RootPort::emptied() {
-  removing_ = false;
+  removing_ = declined_ = false;
   config().set_bits<std::uint16_t>(express_ + express::slot_status, slot::presence, false);
   config().set_bits<std::uint16_t>(express_ + express::link_status, express::link_active, false);
   slot_event(slot::presence_changed);
@@ -187,8 +187,10 @@ void RootPort::write_config(std::uint64_t offset, std::span<const std::uint8_t> 
     const auto now = space.get<std::uint16_t>(control_at);
     const bool turned_off = (now & slot::power_off) && !(before & slot::power_off);
     if (turned_off && occupied()) reset_secondary();
-    declined_ = removing_ && !(now & slot::power_off) && (now & slot::power_indicator_mask) == slot::power_indicator_on;
-    if (powered_off(now) && !powered_off(before) && occupied() && removing_) unplugged_();
+    if (!(now & slot::power_off)) {
+      declined_ = removing_ && (now & slot::power_indicator_mask) == slot::power_indicator_on;
+    }
+    if (powered_off(now) && !powered_off(before) && occupied() && removing_ && !declined_) unplugged_();
     slot_event(slot::command_completed);
   } else if (touches(express_ + express::slot_status, 2)) {
     notify();
@@ -216,7 +218,7 @@ void RootPort::reset() {
   space.set<std::uint16_t>(express_ + express::slot_status, occupied() ? slot::presence : 0);
   reset_secondary();
   if (!occupied()) return;
-  if (std::exchange(removing_, false)) {
+  if (std::exchange(removing_, false) && !std::exchange(declined_, false)) {
     unplugged_();  // the guest that was asked is gone
   } else {
     plug(false);

@@ -31,8 +31,9 @@ class RootPort : public Function, private bus::Handler {
   /// Presses the attention button: the guest is asked to let the device go; without power it goes unasked. Throws
   /// std::runtime_error while the guest is about to power the slot up or down.
   void unplug();
-  /// Whether the guest, since then, has said that the device stays: its power indicator is on.
-  bool declined() const { return declined_; }
+  /// Whether it has been asked, and has neither let the device go, nor begun anew, nor said that the device stays: its
+  /// power indicator is on.
+  bool asked() const { return removing_ && !declined_; }
   /// The device has gone.
   void emptied();
 
