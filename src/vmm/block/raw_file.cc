@@ -140,7 +140,7 @@ RawFile::~RawFile() {
 }
 
 void RawFile::open() {
-  fd_ = config_.fd ? std::move(config_.fd) : base::open_file(config_.path, config_.read_only ? O_RDONLY : O_RDWR);
+  fd_ = config_.fd ? std::move(config_.fd) : base::open_disk(config_.path, config_.read_only ? O_RDONLY : O_RDWR);
   struct stat status{};
   if (::fstat(fd_.get(), &status) < 0) base::throw_errno(errno, "cannot look at '" + config_.path + "'");
   block_device_ = S_ISBLK(status.st_mode);

@@ -72,7 +72,8 @@ void refuse_absent(const cmdline::Config& config) {
 std::optional<firmware::Linux> load_linux(const cmdline::Config& config, const Ram& ram) {
   if (config.kernel.empty()) return {};
   const auto open = [](const std::string& path) {
-    return firmware::Image(path, open_named(path, O_RDONLY | O_NONBLOCK));
+    const bool named = cmdline::descriptor_of(path) >= 0;
+    return firmware::Image(path, named ? open_named(path, O_RDONLY) : base::open_regular(path, O_RDONLY));
   };
   std::optional<firmware::Image> initrd;
   if (!config.initrd.empty()) initrd = open(config.initrd);
@@ -83,7 +84,7 @@ std::optional<firmware::Linux> load_linux(const cmdline::Config& config, const R
 
 /// Throws for a file that may not be opened, by the sandbox above all, now and not when a device is to have it.
 void refuse_forbidden(const cmdline::Drive& drive) try {
-  base::open_file(drive.file, (drive.read_only ? O_RDONLY : O_RDWR) | O_NONBLOCK);
+  base::open_disk(drive.file, (drive.read_only ? O_RDONLY : O_RDWR) | O_NONBLOCK);
 } catch (const std::system_error& error) {
   if (error.code() == std::errc::permission_denied) throw;
 }
