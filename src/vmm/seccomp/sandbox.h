@@ -10,8 +10,8 @@ namespace seccomp {
 enum class Thread { main, vcpu, iothread };
 
 /// Binds the calling thread, and those it starts, to its kind's rules for good. What they do not allow ends the
-/// process. They do not see what goes through an io_uring: a disk's ring is restricted by itself, and may still allocate
-/// in any way; one that the main thread sets up may do what landlock lets it. Throws std::system_error.
+/// process. They do not see what goes through an io_uring: a disk's ring is restricted by itself, and may still
+/// allocate in any way; one that the main thread sets up may do what landlock lets it. Throws std::system_error.
 void restrict_thread(Thread kind);
 
 /// Files, or folders with what is below them; those that are not there are passed over.
