@@ -106,7 +106,7 @@ def test_errors_have_their_class(machine, what):
     assert machine.qmp.ask("query-status")["running"]
 
 
-RUBBISH = ["]", "}", "x\n", "5\n", '"text"\n', "[1,2]\n", '{"execute":}\n', '{"execute":"a" "b"}\n', "{]\n", "{" * 2000 + "\n", "[" * 100 + "\n", '{"a":' * 1100 + "\n",
+RUBBISH = ["]", "}", "x\n", "5\n", '"text"\n', "[1,2]\n", '{"execute":}\n', '{"execute":"a" "b"}\n', "{]\n", "{" * 2000 + "\x01\n", "[" * 100 + "\x01\n", '{"a":' * 1100 + "\x01\n",
            "\0\n", "\xff\xfe{}\n", '{"\\ud800":1}\n', '{"execute":"query-status","id":' + "9" * 400 + "}\n",
            '{"execute":"query-status","execute":"x"}\n', '{"execute":"\\u0000"}\n', '{"id":1e999}\n', "//comment\n",
            '{"execute":"' + "x" * 70000 + '"}\n', "y" * 200_000 + "\n", '{"execute":"device_add","arguments":{"driver":{"a":[]},"id":[]}}\n',
