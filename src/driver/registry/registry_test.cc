@@ -250,10 +250,10 @@ TEST_F(RegistryTest, WhatIsToStartWithTheHostDoesSoOnceABoot) {
     recover();
     const InstancePtr one = registry->by_name("good");
     const bool active = one->active();
-    if (active) run(around.loop, one->destroy(false));
+    if (active) run(*loop, one->destroy(false));
     return active;
   };
-  run(around.loop, registry->set_autostart(define(machine("good", 2)), true));
+  run(*loop, registry->set_autostart(define(machine("good", 2)), true));
   EXPECT_TRUE(starts());
   EXPECT_FALSE(starts());
   std::ofstream(mark) << "another boot";
