@@ -38,7 +38,8 @@ def pytest_addoption(parser):
     parser.addoption("--type", default="qemu", choices=["qemu", "kvm"], help="of the machines: QEMU in software, or this tree's own monitor on KVM")
     parser.addoption("--guests", type=pathlib.Path, help="where the guests' files are, a folder an architecture; without it they are made")
     parser.addoption("--patience", type=float, default=1, help="by which bounds on waits grow on a slow host")
-    parser.addoption("--mangled-seconds", type=float, default=30, help="how long descriptions are mangled (test_mangled.py)")
+    parser.addoption("--mangled", type=int, default=2000, help="how many descriptions are mangled (test_mangled.py)")
+    parser.addoption("--mangled-seconds", type=float, help="how long they are mangled, instead of how many")
     parser.addoption("--mangled-seed", type=int, default=1, help="which ones")
     parser.addoption("--record", action="store_true", help="write down what libvirt answers (test_commands.py), with --uri qemu:///system")
 

@@ -57,6 +57,8 @@ REASONS = [
     (r"code 67 27: .*(an os <type> must be specified|double use of PCI)", r"", ANOTHER),
     (r"\+ domain/devices/interface.*(model@type=virtio|driver@)", r"", "a card without a model is virtio here"),
     (r"code 0 35: .*document type", r"", "no document type: nothing is expanded"),
+    (r"code 67 0: .*does not support machine type 'Q35'", r"", "the guide writes the machine's name in any letters"),
+    (r"code 38 27: .*element 'emulator'", r"", STRICT),
 ]
 _BEFORE = [(re.compile(pattern, re.S), re.compile(""), why) for pattern, why in BEFORE]
 _REASONS = [(re.compile(pattern, re.S), re.compile(how, re.S), why) for pattern, how, why in REASONS]

@@ -122,7 +122,7 @@ void parse_cputune(CpuTune& tune, const XmlNode& node, unsigned vcpus, unsigned 
                 "only one emulatorpin is supported (line " + std::to_string(pins[1].line()) + ")");
   if (!pins.empty()) tune.emulatorpin = read_cpuset(pins[0]);
   constexpr std::uint64_t least = 2, most = 262144;  // cpu.shares' own
-  if (const auto shares = node.child("shares"))
+  if (const auto shares = node.child("shares"); shares && !shares->text().empty())
     tune.shares = text_number(*shares, least, most, ErrorCode::config_unsupported);
 }
 

@@ -162,7 +162,7 @@ void parse_os(Os& os, const XmlNode& root) {
     if (!device) refuse_lack(boot, "attribute 'dev'");
     if (std::ranges::find(os.boot, *device) == os.boot.end()) os.boot.push_back(*device);
   }
-  if (const auto smbios = node->child("smbios"))
+  if (const auto smbios = child_with(*node, "smbios", "mode"))
     os.smbios = read_word(*smbios, "mode", "emulate sysinfo", "host", ErrorCode::config_unsupported).value_or("");
 }
 

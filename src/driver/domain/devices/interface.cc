@@ -107,7 +107,7 @@ Interface parse_interface(const core::XmlNode& node, bool live) {
     interface.rx_queue_size = read_queue_size(*driver, "rx_queue_size");
     interface.tx_queue_size = read_queue_size(*driver, "tx_queue_size");
   }
-  if (const auto link = node.child("link"))
+  if (const auto link = child_with(node, "link", "state"))
     interface.link =
         read_choice(*link, "state", links, {}, ErrorCode::config_unsupported).value_or(Interface::Link::unset);
   if (const auto mtu = node.child("mtu")) {

@@ -28,7 +28,7 @@ Rng parse_rng(const core::XmlNode& node, bool live) {
   // As libvirt: a rate of no bytes is none.
   if (const auto rate = child_with(node, "rate", "bytes"); rate && !rate->attribute("bytes").value_or("").empty()) {
     rng.bytes = read_unsigned(*rate, "bytes", 1);
-    rng.period = read_unsigned(*rate, "period");
+    if (const auto timed = child_with(node, "rate", "period")) rng.period = read_unsigned(*timed, "period");
     if (rng.period.value_or(1000) != 1000)
       refuse_value(*rate, "period", std::to_string(*rng.period), "1000", ErrorCode::config_unsupported);
   }
