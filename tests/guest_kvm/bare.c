@@ -117,7 +117,8 @@ static void start_second(u32 how) {
 void scenario(void) {
   put('A');
   for (u32 i = 0; i < 0x20; ++i) met[i] = 0;
-  for (u32 i = 0; second + i < second_end; ++i) ((volatile u8*)0x2000)[i] = second[i];
+  const u32 size = (u32)((unsigned long)second_end - (unsigned long)second);
+  for (u32 i = 0; i < size; ++i) ((volatile u8*)0x2000)[i] = second[i];
   start_second(0x4500);
   start_second(0x4602);
   for (u32 i = 0; i < 20000 && !*met; ++i) __asm__ volatile("pause");

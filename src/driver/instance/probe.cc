@@ -164,7 +164,8 @@ class Talk {
   /// What it returns; nothing where it refuses.
   std::optional<qmp::Json> execute(const std::string& command) {
     const std::string id = "libvirt-" + std::to_string(++last_id_);
-    send(qmp::encode(command, nullptr, id));
+    const std::string request = qmp::encode(command, nullptr, id);
+    send(request);
     for (;;) {
       auto message = next();
       if (auto* reply = std::get_if<qmp::Reply>(&message); reply && reply->id.value_or(id) == id)

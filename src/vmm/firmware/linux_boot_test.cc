@@ -23,7 +23,7 @@ Image file_of(const std::string& bytes) {
 template <class T>
 void put(std::string& into, std::size_t at, const T& value) {
   if (into.size() < at + sizeof value) into.resize(at + sizeof value);
-  std::memcpy(&into[at], &value, sizeof value);
+  into.replace(at, sizeof value, reinterpret_cast<const char*>(&value), sizeof value);
 }
 
 class LinuxBoot : public testing::Test {

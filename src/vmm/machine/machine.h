@@ -88,7 +88,7 @@ class Machine {
     enum class What { failure, panic, power_off, reset } what;
     bool by_guest = true;
     bool pvshutdown = false;  ///< a power-off by the panic port, which has an event of its own
-    std::string why = {};  ///< of a failure
+    std::string why = {};     ///< of a failure
   };
 
   void make_vcpus(const kvm::Vm& vm);
