@@ -164,8 +164,7 @@ class Talk {
   /// What it returns; nothing where it refuses.
   std::optional<qmp::Json> execute(const std::string& command) {
     const std::string id = "libvirt-" + std::to_string(++last_id_);
-    const std::string request = qmp::encode(command, nullptr, id);
-    send(request);
+    send(qmp::encode(command, nullptr, id));
     for (;;) {
       auto message = next();
       if (auto* reply = std::get_if<qmp::Reply>(&message); reply && reply->id.value_or(id) == id)
@@ -181,11 +180,11 @@ class Talk {
     const int left = deadline_.left();
     if (left == 0 || poll(&ready, 1, left) == 0) throw Error(ErrorCode::operation_timeout, "it does not answer");
   }
-  void send(std::string_view bytes) {
-    while (!bytes.empty()) {
-      const ssize_t sent = ::send(socket_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+  void send(const std::string& bytes) {
+    for (std::size_t out = 0; out < bytes.size();) {
+      const ssize_t sent = ::send(socket_.get(), bytes.data() + out, bytes.size() - out, MSG_NOSIGNAL);
       if (sent < 0 && errno != EAGAIN && errno != EINTR) throw Error::system(errno, "it closed its monitor");
-      if (sent > 0) bytes.remove_prefix(static_cast<std::size_t>(sent));
+      if (sent > 0) out += static_cast<std::size_t>(sent);
       if (sent < 0) wait(POLLOUT);
     }
   }
